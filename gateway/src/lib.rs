@@ -3,7 +3,7 @@
 mod account_status;
 mod accounts;
 mod admin_stats;
-mod allowed_methods;
+mod api_paths;
 mod asyncapi;
 mod audit_notes;
 mod audit_trail;

@@ -1,6 +1,7 @@
 //! The OpenAPI document: what poem-openapi generates of the operations, as OpenAPI 3.1, with what it
 //! cannot say: tags, problems by status, bodies that are no JSON, the kinds of jobs, and webhooks.
 
+mod details;
 mod jobs;
 mod raw_bodies;
 mod schemas;
@@ -28,6 +29,7 @@ pub(crate) fn document(generated: &str) -> Value {
     root(&["components", "responses"], problem_responses());
     jobs::describe(&mut document);
     schemas::describe(&mut document);
+    details::describe_schemas(&mut document);
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     for (path, operations) in paths.into_iter().flatten() {
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {
@@ -221,6 +223,7 @@ fn describe(path: &str, method: &str, operation: &mut Value) {
         }
     }
     raw_bodies::describe(operation);
+    details::describe_operation(operation);
     let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
     let Some(responses) = responses else { return };
     for kind in kinds {

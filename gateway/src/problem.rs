@@ -134,6 +134,9 @@ pub(crate) struct FieldError {
     pub(crate) code: &'static str,
 }
 
+/// Maximum number of errors of one response.
+const MAX_ERRORS: usize = 100;
+
 /// An error response, as `application/problem+json`.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -177,9 +180,9 @@ impl Problem {
         first.errors.extend(problems.flat_map(|problem| problem.errors));
         let count = first.errors.len();
         if count > 1 {
-            first.detail =
-                format!("{count} parts of the request are invalid; `errors` has the first 100");
-            first.errors.truncate(100);
+            let shown = if count > MAX_ERRORS { "has the first 100" } else { "has them" };
+            first.detail = format!("{count} parts of the request are invalid; `errors` {shown}");
+            first.errors.truncate(MAX_ERRORS);
         }
         Some(first)
     }

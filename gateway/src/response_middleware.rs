@@ -15,7 +15,7 @@ use poem_openapi::error::{
 use uuid::Uuid;
 
 use crate::{
-    allowed_methods::AllowedMethods,
+    api_paths::ApiPaths,
     cors::CorsPolicy,
     headers,
     metrics::{ActiveRequest, Answered, known_method},
@@ -57,7 +57,7 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let path = playback::path(&request).to_owned();
     let proxied =
         gateway.as_ref().is_some_and(|gateway| gateway.proxies.forwarded_by_trusted(&request));
-    let methods = request.data::<Arc<AllowedMethods>>().cloned();
+    let paths = request.data::<Arc<ApiPaths>>().cloned();
     let secure = headers::is_secure(&request, proxied);
     let active = ActiveRequest::begin(request.method(), request.version(), secure);
     let rate_limit = RateLimitHeaders::default();
@@ -66,10 +66,15 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let any = CorsPolicy::new(&["*".to_owned()]);
     let cors = if is_playback { Some(&any) } else { gateway.as_ref().map(|g| &g.cors) };
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let route = methods.as_ref().and_then(|methods| methods.template(&path));
+    let route = paths.as_ref().and_then(|paths| paths.template(&path));
     let span = trace::request_span(known_method(request.method()), route.as_ref(), &id);
     let caller = trace::caller(&request);
-    let outcome = match check_size(&request).and_then(|()| text::check(&request)) {
+    let check_query = || {
+        let (method, query) = (request.method(), request.original_uri().query());
+        paths.as_ref().map_or(Ok(()), |paths| paths.check_query(method, &path, query))
+    };
+    let checked = check_size(&request).and_then(|()| text::check(&request));
+    let outcome = match checked.and_then(|()| check_query()) {
         Ok(()) => {
             if let Some(response) = cors.and_then(|cors| cors.preflight(&request)) {
                 Ok(response)
@@ -93,7 +98,7 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     }
     rate_limit.write(response.headers_mut());
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
-        && let Some(allowed) = methods.as_ref().and_then(|methods| methods.at(&path))
+        && let Some(allowed) = paths.as_ref().and_then(|paths| paths.at(&path))
         && let Ok(allowed) = HeaderValue::from_str(allowed)
     {
         response.headers_mut().insert(header::ALLOW, allowed);

@@ -17,7 +17,7 @@ use crate::{
     Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
     accounts::Accounts,
     admin_stats::AdminStats,
-    allowed_methods::AllowedMethods,
+    api_paths::ApiPaths,
     asyncapi,
     audit_trail::AuditTrail,
     auth::Issuer,
@@ -326,7 +326,7 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let limiter = DocumentLimiter::new();
     let page = Document::new("text/html; charset=utf-8", service.swagger_ui_html());
     let spec = crate::openapi::document(&service.spec()).to_string();
-    let methods = AllowedMethods::of(&serde_json::from_str(&spec).unwrap_or_default());
+    let methods = ApiPaths::of(&serde_json::from_str(&spec).unwrap_or_default());
     let spec = Document::new("application/json", spec);
     let events = Document::new("application/json", asyncapi::document().to_string());
     let open = |ready: bool| {

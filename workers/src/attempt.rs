@@ -228,6 +228,26 @@ impl AttemptContext {
         self.input_fetcher.storage.of(&release.tenant)
     }
 
+    /// The events of the job. Its start, which is in the log, must be among them: a read that does not
+    /// have it is older.
+    async fn history(&self, release: &Release) -> History<JobEvent> {
+        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
+        let has_begun = |event: &JobEvent| matches!(event, JobEvent::AttemptStarted { attempt, .. } if *attempt == release.attempt);
+        loop {
+            match self.commands.history::<Job>(tenant, &id).await {
+                Ok(history) => {
+                    let mut events = history.iter().flat_map(|(_, decision)| &decision.events);
+                    if events.any(has_begun) {
+                        return history;
+                    }
+                    tracing::warn!(job = %release.job, "the job's history is not complete; retrying");
+                }
+                Err(error) => tracing::warn!(%error, "cannot read the job's history; retrying"),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     async fn run(
         &self,
         payload: &task::Payload,
@@ -254,16 +274,7 @@ impl AttemptContext {
             return Ok(self.handle_taken(release, refused).await);
         }
         failpoint::hit("worker.after_start");
-        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
-        let history = loop {
-            match self.commands.history::<Job>(tenant, &id).await {
-                Ok(history) => break history,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot read the job's history; retrying");
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                }
-            }
-        };
+        let history = self.history(release).await;
         let events = || history.iter().flat_map(|(_, decision)| &decision.events);
         let submitted = events().find_map(|event| match event {
             JobEvent::Submitted { spec } => Some((spec.request.clone(), spec.hardware)),

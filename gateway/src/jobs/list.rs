@@ -65,20 +65,6 @@ impl<'a> JobListQuery<'a> {
     }
 }
 
-/// The query parameters other than `metadata.<name>`.
-const PARAMETERS: &[&str] = &[
-    "status",
-    "kind",
-    "batch_id",
-    "preset",
-    "created_after",
-    "created_before",
-    "sort",
-    "limit",
-    "cursor",
-    "min_position",
-];
-
 fn malformed(field: &str, detail: &str) -> Problem {
     Problem::field(Kind::Malformed, &format!("#{field}"), detail)
 }
@@ -150,10 +136,6 @@ fn filter(query: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
         let (name, value) = (decode(name), decode(value));
         if let Some(label) = name.strip_prefix("metadata.") {
             metadata.insert(label.to_owned(), value);
-        } else if !PARAMETERS.contains(&name.as_str()) {
-            let detail =
-                format!("there is no such filter; there are {PARAMETERS:?} and `metadata.<name>`");
-            return Err(malformed(&name, &detail));
         }
     }
     let filter = Filter {

@@ -11,7 +11,7 @@ pub(crate) use self::{
         BackupStore, BackupVerb, Create as CreateBackup, Restore as RestoreBackup,
         Verify as VerifyBackup,
     },
-    client::{Batch, Convert, Jobs, Server, Submit},
+    client::{Analyze, Batch, Convert, Jobs, Server, Submit},
 };
 
 /// FFmpeg as a service, event-sourced.
@@ -98,7 +98,7 @@ pub(crate) enum Verb {
     /// Make images of a video
     Thumbnails(Submit),
     /// Measure a file
-    Analyze(Submit),
+    Analyze(Analyze),
     /// Describe a file
     Probe(Submit),
     /// Submit a job for each of many files, and follow them to their ends
@@ -165,7 +165,7 @@ impl Verb {
             Self::Convert(Convert { server, .. })
             | Self::Stream(Submit { server, .. })
             | Self::Thumbnails(Submit { server, .. })
-            | Self::Analyze(Submit { server, .. })
+            | Self::Analyze(Analyze { submit: Submit { server, .. }, .. })
             | Self::Probe(Submit { server, .. })
             | Self::Batch(Batch { server, .. })
             | Self::Jobs(Jobs { server, .. })

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::{batch::batch, health::health};
 use self::{http::Client, progress::follow};
-use crate::arguments::{Convert, Jobs, Server, Submit};
+use crate::arguments::{Analyze, Convert, Jobs, Server, Submit};
 
 fn text<'a>(json: &'a Value, pointer: &str) -> &'a str {
     json.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
@@ -164,11 +164,35 @@ async fn uploaded(client: &Client, input: &str) -> anyhow::Result<String> {
     Ok(input.to_owned())
 }
 
-/// Submits a job, follows it to its end, and prints its outputs or result.
+/// Measures a file, and prints the result.
+pub(crate) async fn analyze(asked: Analyze) -> anyhow::Result<()> {
+    let Analyze { submit: asked, metrics, reference } = asked;
+    let given = fields(asked.body.as_deref())?;
+    let mut options = Map::new();
+    if !metrics.is_empty() {
+        options.insert("metrics".to_owned(), metrics.into());
+    } else {
+        let has_some = asked.preset.is_some() || given.contains_key("metrics");
+        anyhow::ensure!(has_some, "say what to measure: --metrics scenes,loudness; see --help");
+    }
+    if let Some(reference) = reference {
+        let client = Client::new(&asked.server)?;
+        options.insert("reference".to_owned(), uploaded(&client, &reference).await?.into());
+    }
+    submit(asked, "analyze", options).await
+}
+
+/// Submits a job with the fields that `options` are, follows it to its end, and prints its outputs or
+/// result.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-pub(crate) async fn submit(asked: Submit, kind: &str) -> anyhow::Result<()> {
+pub(crate) async fn submit(
+    asked: Submit,
+    kind: &str,
+    options: Map<String, Value>,
+) -> anyhow::Result<()> {
     let client = Client::new(&asked.server)?;
     let mut body = fields(asked.body.as_deref())?;
+    body.extend(options);
     let file = Path::new(&asked.input);
     let input = uploaded(&client, &asked.input).await?;
     let has_outputs = matches!(kind, "stream" | "thumbnails");

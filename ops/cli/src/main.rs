@@ -35,6 +35,7 @@ use arguments::{Arguments, AuditVerb, BackupVerb, ConfigVerb, Verb};
 use config::Needed;
 use keyring::Secret;
 use roles::Role;
+use serde_json::Map;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::parse();
@@ -100,10 +101,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Report => Box::pin(report::print(&config)).await,
         Verb::Simulate(asked) => simulate::simulate(&config, asked).await,
         Verb::Convert(asked) => client::convert(asked).await,
-        Verb::Stream(asked) => client::submit(asked, "stream").await,
-        Verb::Thumbnails(asked) => client::submit(asked, "thumbnails").await,
-        Verb::Analyze(asked) => client::submit(asked, "analyze").await,
-        Verb::Probe(asked) => client::submit(asked, "probe").await,
+        Verb::Stream(asked) => client::submit(asked, "stream", Map::new()).await,
+        Verb::Thumbnails(asked) => client::submit(asked, "thumbnails", Map::new()).await,
+        Verb::Analyze(asked) => client::analyze(asked).await,
+        Verb::Probe(asked) => client::submit(asked, "probe", Map::new()).await,
         Verb::Batch(asked) => client::batch(asked).await,
         Verb::Upload { server, file } => client::upload(&server, &file).await,
         Verb::Jobs(asked) => client::jobs(&asked).await,

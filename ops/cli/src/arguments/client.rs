@@ -53,6 +53,20 @@ pub(crate) struct Submit {
     pub(crate) body: Option<String>,
 }
 
+/// The measurement to run.
+#[derive(Debug, Args)]
+pub(crate) struct Analyze {
+    #[command(flatten)]
+    pub(crate) submit: Submit,
+    /// What to measure, separated by commas: `loudness`, `scenes`, `black`, `silence`, `complexity`,
+    /// `bitrate`, `keyframes`, and with --reference `vmaf`, `psnr`, `ssim`
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) metrics: Vec<String>,
+    /// The file that it is compared with: a local one, or a location
+    #[arg(long)]
+    pub(crate) reference: Option<String>,
+}
+
 /// The conversion to run.
 #[derive(Debug, Args)]
 pub(crate) struct Convert {

@@ -2221,11 +2221,20 @@ export interface components {
          * @description A tenant's account: tier, limits and usage.
          */
         Account: {
+            /**
+             * @description Networks from which the tenant's keys may be used; empty if from everywhere.
+             * @example [
+             *       "203.0.113.0/24",
+             *       "2001:db8::/32"
+             *     ]
+             */
             allowed_ips: string[];
+            /** @description Limits in force: those of the tier, with the account's own ones applied. */
             limits: components["schemas"]["Limits"];
             /**
              * Format: double
              * @description Media minutes of this month, used and reserved.
+             * @example 128.4
              */
             minutes_taken: number;
             /**
@@ -2237,8 +2246,13 @@ export interface components {
              * Format: uint64
              * @description Bytes of `storage_bytes` that are stored, or held for uploads in progress; null if
              *     unavailable.
+             * @example 1754491
              */
-            storage_taken?: number;
+            storage_taken?: number | null;
+            /**
+             * @description Name of the tenant.
+             * @example acme
+             */
             tenant: string;
             /**
              * @description `free`, `basic`, `premium` or `enterprise`.
@@ -2251,8 +2265,46 @@ export interface components {
          * @description A page of accounts.
          */
         AccountPage: {
+            /**
+             * @description Accounts of this page, by name.
+             * @example [
+             *       {
+             *         "allowed_ips": [
+             *           "203.0.113.0/24"
+             *         ],
+             *         "limits": {
+             *           "concurrent_jobs": 5,
+             *           "keys": 10,
+             *           "max_file_bytes": 500000000,
+             *           "max_job_cpu_seconds": 86400,
+             *           "max_job_seconds": 21600,
+             *           "monthly_minutes": 1000,
+             *           "queue_places": 10000,
+             *           "requests_per_hour": 500,
+             *           "storage_bytes": 20000000000,
+             *           "upload_bytes_per_second": 100000000,
+             *           "webhook_replays_per_hour": 20,
+             *           "webhooks": 20,
+             *           "weight": 2
+             *         },
+             *         "minutes_taken": 128.4,
+             *         "status": "open",
+             *         "storage_taken": 1754491,
+             *         "tenant": "acme",
+             *         "tier": "basic"
+             *       }
+             *     ]
+             */
             data: components["schemas"]["Account"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example YWNtZQ
+             */
             next_cursor?: string;
         };
         /**
@@ -2260,7 +2312,13 @@ export interface components {
          * @description Changes of an account.
          */
         AccountPatch: {
-            /** @description The tenant's keys may only be used from these networks; from everywhere if empty. */
+            /**
+             * @description The tenant's keys may only be used from these networks; from everywhere if empty.
+             * @example [
+             *       "203.0.113.0/24",
+             *       "2001:db8::/32"
+             *     ]
+             */
             allowed_ips?: string[];
             /** @description Limits that differ from the tier's. */
             limits?: components["schemas"]["LimitsPatch"];
@@ -2275,18 +2333,33 @@ export interface components {
          * @description A file to measure.
          */
         AnalyzeRequest: {
+            /** @description Hardware to run on; the CPU if absent. */
             hardware?: components["schemas"]["Hardware"];
+            /** @description File that the job reads. */
             input: components["schemas"]["InputLocation"];
-            /** @description Up to 32 labels, echoed in the job and its events. */
+            /**
+             * @description Up to 32 labels, echoed in the job and its events.
+             * @example {
+             *       "episode": "48",
+             *       "team": "news"
+             *     }
+             */
             metadata?: {
                 [key: string]: string;
             };
             /**
              * @description `vmaf`, `psnr`, `ssim`, `loudness`, `scenes`, `black`, `silence`, `complexity`, `bitrate`
              *     and `keyframes`.
+             * @example [
+             *       "vmaf",
+             *       "loudness"
+             *     ]
              */
             metrics?: string[];
-            /** @description RFC 3339; the job does not start earlier. */
+            /**
+             * @description RFC 3339; the job does not start earlier.
+             * @example 2026-12-01T02:00:00Z
+             */
             not_before?: string;
             /**
              * @description Also report the scores of every frame for `vmaf`, `psnr` and `ssim`.
@@ -2297,20 +2370,35 @@ export interface components {
              * @description A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
              *     request leaves out. `_/web-1080p` names the shared preset if the account has its own with
              *     the same name.
+             * @example quality-audio
              */
             preset?: string;
+            /** @description Priority among the account's waiting jobs; `normal` if absent. */
             priority?: components["schemas"]["Priority"];
             /** @description The file that `vmaf`, `psnr` and `ssim` compare the input with. */
             reference?: components["schemas"]["InputLocation"];
-            /** @description Event types to send to `webhook_url`; all if absent. */
+            /**
+             * @description Event types to send to `webhook_url`; all if absent.
+             * @example [
+             *       "job.completed",
+             *       "job.failed"
+             *     ]
+             */
             webhook_events?: string[];
-            /** @description Where this job's events are sent, signed with the account's own secret. */
+            /**
+             * @description Where this job's events are sent, signed with the account's own secret.
+             * @example https://example.com/hook
+             */
             webhook_url?: string;
         };
         /** @description A job with its `kind`: the body of that kind's POST. */
         AnyJobRequest: components["schemas"]["AnyJobRequest_convert"] | components["schemas"]["AnyJobRequest_stream"] | components["schemas"]["AnyJobRequest_thumbnails"] | components["schemas"]["AnyJobRequest_analyze"] | components["schemas"]["AnyJobRequest_probe"];
+        /** @description The body of `POST /analyze`, with its `kind`. */
         AnyJobRequest_analyze: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "analyze";
         } & components["schemas"]["AnalyzeRequest"] & {
             /**
@@ -2319,8 +2407,12 @@ export interface components {
              */
             kind: "analyze";
         };
+        /** @description The body of `POST /convert`, with its `kind`. */
         AnyJobRequest_convert: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "convert";
         } & components["schemas"]["ConvertRequest"] & {
             /**
@@ -2329,8 +2421,12 @@ export interface components {
              */
             kind: "convert";
         };
+        /** @description The body of `POST /probe`, with its `kind`. */
         AnyJobRequest_probe: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "probe";
         } & components["schemas"]["ProbeRequest"] & {
             /**
@@ -2339,8 +2435,12 @@ export interface components {
              */
             kind: "probe";
         };
+        /** @description The body of `POST /stream`, with its `kind`. */
         AnyJobRequest_stream: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "stream";
         } & components["schemas"]["StreamRequest"] & {
             /**
@@ -2349,8 +2449,12 @@ export interface components {
              */
             kind: "stream";
         };
+        /** @description The body of `POST /thumbnails`, with its `kind`. */
         AnyJobRequest_thumbnails: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "thumbnails";
         } & components["schemas"]["ThumbnailsRequest"] & {
             /**
@@ -2364,21 +2468,45 @@ export interface components {
          * @description One attempt by a worker.
          */
         Attempt: {
-            /** @description The path of the hardware device, if the pool uses one. */
+            /**
+             * @description The path of the hardware device, if the pool uses one.
+             * @example /dev/dri/renderD128
+             */
             device?: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the attempt ended; absent while it runs.
+             * @example 2026-11-30T11:24:31.940Z
+             */
             ended_at?: string;
+            /** @description Why the attempt failed; absent if it did not. */
             error?: components["schemas"]["JobError"];
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Number of the attempt, from 1.
+             * @example 1
+             */
             number: number;
             /**
              * @description `completed`, `failed`, `abandoned` or `cancelled`
              * @enum {string}
              */
             outcome?: "completed" | "failed" | "abandoned" | "cancelled";
+            /**
+             * @description Worker pool that it ran in: `cpu`, `vaapi`, `nvenc` or `qsv`.
+             * @example cpu
+             */
             pool: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the worker began the attempt.
+             * @example 2026-11-30T11:23:57.118Z
+             */
             started_at: string;
+            /**
+             * @description Id of the worker that ran it.
+             * @example worker_01a22c3a061875399c2d7be7bcaa99fb
+             */
             worker: string;
         };
         /**
@@ -2389,33 +2517,52 @@ export interface components {
             /**
              * Format: uint32
              * @description 1, 2, 6 (5.1) or 8 (7.1).
+             * @example 2
              */
             channels?: number;
-            /** @description True to keep the audio only, without video. */
+            /**
+             * @description True to keep the audio only, without video.
+             * @example true
+             */
             extract?: boolean;
-            /** @description Duration of a fade from silence. */
-            fade_in?: unknown;
-            /** @description Duration of a fade to silence. */
-            fade_out?: unknown;
-            /** @description True to normalize the loudness by EBU R128, in two passes. */
+            /**
+             * @description Duration of a fade from silence.
+             * @example 0.5
+             */
+            fade_in?: number | string;
+            /**
+             * @description Duration of a fade to silence.
+             * @example 2
+             */
+            fade_out?: number | string;
+            /**
+             * @description True to normalize the loudness by EBU R128, in two passes.
+             * @example true
+             */
             normalize?: boolean;
-            /** @description True to remove the audio. */
+            /**
+             * @description True to remove the audio.
+             * @example false
+             */
             remove?: boolean;
             /** @description A file whose audio replaces the input's. */
             replace?: components["schemas"]["InputLocation"];
             /**
              * Format: uint32
              * @description Sample rate in hertz.
+             * @example 48000
              */
             sample_rate?: number;
             /**
              * Format: double
              * @description The target of `normalize`; -23 if absent.
+             * @example -16
              */
             target_lufs?: number;
             /**
              * Format: double
              * @description A factor; 1 changes nothing.
+             * @example 1.5
              */
             volume?: number;
         };
@@ -2424,18 +2571,52 @@ export interface components {
          * @description An entry of the audit trail: an action or a rejection.
          */
         AuditEntry: {
-            /** @description Like `key.created`, `key.refused_address`, `request.limited`, `admin.read_keys`. */
+            /**
+             * @description Like `key.created`, `key.refused_address`, `request.limited`, `admin.read_keys`.
+             * @example key.extended
+             */
             action: string;
-            /** @description A key's id or a process of the service; none for an anonymous client. */
+            /**
+             * @description A key's id or a process of the service; none for an anonymous client.
+             * @example key_01a22c3a0f79751b9c332ec734e4fb10
+             */
             actor?: string;
+            /**
+             * @description Network address of the client; absent if there was none, or once erased.
+             * @example 203.0.113.7
+             */
             address?: string;
+            /**
+             * @description When it happened; for repeated rejections, the latest time.
+             * @example 2026-11-30T11:24:31.940Z
+             */
             at: string;
-            detail: unknown;
-            /** @description `decision` (from the log) or `note` (from the audit stream), and its position there. */
+            /**
+             * @description Fields of the recorded event, or how often and when the note occurred.
+             * @example {
+             *       "expires_at": "2027-11-30T00:00:00.000Z"
+             *     }
+             */
+            detail: Record<string, never> | null;
+            /**
+             * @description `decision` (from the log) or `note` (from the audit stream), and its position there.
+             * @example decision-73-0
+             */
             id: string;
+            /**
+             * @description Id of the request that caused it, as in `X-Request-Id`; absent if no request did.
+             * @example 01a22c3a116070cc85891081b82cfe57
+             */
             request_id?: string;
-            /** @description The target of the action, like a key's id. */
+            /**
+             * @description The target of the action, like a key's id.
+             * @example key_01a22c389ea071c8b96d542760424bde
+             */
             target?: string;
+            /**
+             * @description Name of the tenant whose data it concerns.
+             * @example acme
+             */
             tenant: string;
         };
         /**
@@ -2443,7 +2624,15 @@ export interface components {
          * @description A row that differs from what was written.
          */
         AuditFault: {
+            /**
+             * @description Table of the row, and its position there.
+             * @example archive 1204
+             */
             row: string;
+            /**
+             * @description In what way it differs.
+             * @example it is missing, and its hash was signed
+             */
             why: string;
         };
         /**
@@ -2451,8 +2640,34 @@ export interface components {
          * @description A page of entries.
          */
         AuditPage: {
+            /**
+             * @description Entries of this page, newest first.
+             * @example [
+             *       {
+             *         "action": "key.extended",
+             *         "actor": "key_01a22c3a0f79751b9c332ec734e4fb10",
+             *         "address": "203.0.113.7",
+             *         "at": "2026-11-30T11:23:56.604Z",
+             *         "detail": {
+             *           "expires_at": "2027-11-30T00:00:00.000Z"
+             *         },
+             *         "id": "decision-73-0",
+             *         "request_id": "01a22c3a116070cc85891081b82cfe57",
+             *         "target": "key_01a22c389ea071c8b96d542760424bde",
+             *         "tenant": "acme"
+             *       }
+             *     ]
+             */
             data: components["schemas"]["AuditEntry"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example MTc5NjAzNzgzNjYwNCBkZWNpc2lvbiA3MyAw
+             */
             next_cursor?: string;
         };
         /**
@@ -2463,15 +2678,28 @@ export interface components {
             /**
              * Format: uint64
              * @description Number of valid signed anchors.
+             * @example 3
              */
             anchors: number;
-            /** @description Faults, at most a hundred. */
+            /**
+             * @description Faults, at most a hundred.
+             * @example [
+             *       {
+             *         "row": "archive 1204",
+             *         "why": "it is missing, and its hash was signed"
+             *       }
+             *     ]
+             */
             faults: components["schemas"]["AuditFault"][];
-            /** @description True if there are no faults. */
+            /**
+             * @description True if there are no faults.
+             * @example true
+             */
             intact: boolean;
             /**
              * Format: uint64
              * @description Number of rows checked.
+             * @example 1877
              */
             rows: number;
         };
@@ -2480,25 +2708,55 @@ export interface components {
          * @description A batch.
          */
         Batch: {
+            /**
+             * @description True if cancellation of the batch was requested.
+             * @example false
+             */
             cancel_requested: boolean;
+            /** @description Number of the batch's jobs by status. */
             counts: components["schemas"]["BatchCounts"];
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Time of creation (RFC 3339, UTC).
+             * @example 2026-11-30T11:23:56.604Z
+             */
             created_at: string;
             /**
              * Format: date-time
              * @description When its last job ended.
+             * @example 2026-11-30T11:24:31.940Z
              */
             ended_at?: string;
+            /**
+             * @description Id of the batch, `batch_…`.
+             * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+             */
             id: string;
-            /** @description The ids of its jobs in request order; only in the response that created the batch. */
+            /**
+             * @description The ids of its jobs in request order; only in the response that created the batch.
+             * @example [
+             *       "job_01a22c327f23768ca08e8456ad4c520c",
+             *       "job_01a22c3a0cfe74c6b3c494b378664a8a"
+             *     ]
+             */
             jobs?: string[];
+            /** @description Paths of the batch and of what belongs to it. */
             links: components["schemas"]["BatchLinks"];
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Maximum number of its jobs that run at once.
+             * @example 5
+             */
             max_parallel: number;
+            /**
+             * @description Display name from the request; absent if it had none, or once erased.
+             * @example Week 48
+             */
             name?: string;
             /**
              * Format: double
              * @description Percent, 0 to 100, over all its jobs.
+             * @example 62.5
              */
             progress: number;
             /**
@@ -2506,11 +2764,24 @@ export interface components {
              * @enum {string}
              */
             status: "processing" | "completed" | "partial_success" | "failed" | "cancelled";
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Time of the latest change (RFC 3339, UTC).
+             * @example 2026-11-30T11:24:31.940Z
+             */
             updated_at: string;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of the batch's events so far.
+             * @example 4
+             */
             version: number;
-            /** @description Only in the response that created the batch. */
+            /**
+             * @description Only in the response that created the batch.
+             * @example [
+             *       "no worker has `vaapi` now; the CPU is used if none comes"
+             *     ]
+             */
             warnings?: string[];
         };
         /**
@@ -2518,27 +2789,56 @@ export interface components {
          * @description The number of a batch's jobs by status.
          */
         BatchCounts: {
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Number of cancelled jobs.
+             * @example 1
+             */
             cancelled: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Number of completed jobs.
+             * @example 118
+             */
             completed: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Number of failed jobs.
+             * @example 2
+             */
             failed: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Number of jobs that a worker is processing.
+             * @example 1
+             */
             processing: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Number of jobs that wait for a worker.
+             * @example 4
+             */
             queued: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Number of all jobs.
+             * @example 120
+             */
             total: number;
         };
         /** @description A job with its `kind`, and a `name` if other jobs of the batch read its outputs. */
         BatchJobRequest: components["schemas"]["BatchJobRequest_convert"] | components["schemas"]["BatchJobRequest_stream"] | components["schemas"]["BatchJobRequest_thumbnails"] | components["schemas"]["BatchJobRequest_analyze"] | components["schemas"]["BatchJobRequest_probe"];
+        /** @description The body of `POST /analyze`, with its `kind` and optionally a `name`. */
         BatchJobRequest_analyze: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "analyze";
             /**
              * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
              *     letters, digits, `-`, `_` and `.`. It is not stored.
+             * @example mezzanine
              */
             name?: string;
         } & components["schemas"]["AnalyzeRequest"] & {
@@ -2548,12 +2848,17 @@ export interface components {
              */
             kind: "analyze";
         };
+        /** @description The body of `POST /convert`, with its `kind` and optionally a `name`. */
         BatchJobRequest_convert: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "convert";
             /**
              * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
              *     letters, digits, `-`, `_` and `.`. It is not stored.
+             * @example mezzanine
              */
             name?: string;
         } & components["schemas"]["ConvertRequest"] & {
@@ -2563,12 +2868,17 @@ export interface components {
              */
             kind: "convert";
         };
+        /** @description The body of `POST /probe`, with its `kind` and optionally a `name`. */
         BatchJobRequest_probe: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "probe";
             /**
              * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
              *     letters, digits, `-`, `_` and `.`. It is not stored.
+             * @example mezzanine
              */
             name?: string;
         } & components["schemas"]["ProbeRequest"] & {
@@ -2578,12 +2888,17 @@ export interface components {
              */
             kind: "probe";
         };
+        /** @description The body of `POST /stream`, with its `kind` and optionally a `name`. */
         BatchJobRequest_stream: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "stream";
             /**
              * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
              *     letters, digits, `-`, `_` and `.`. It is not stored.
+             * @example mezzanine
              */
             name?: string;
         } & components["schemas"]["StreamRequest"] & {
@@ -2593,12 +2908,17 @@ export interface components {
              */
             kind: "stream";
         };
+        /** @description The body of `POST /thumbnails`, with its `kind` and optionally a `name`. */
         BatchJobRequest_thumbnails: {
-            /** @constant */
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @constant
+             */
             kind: "thumbnails";
             /**
              * @description The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
              *     letters, digits, `-`, `_` and `.`. It is not stored.
+             * @example mezzanine
              */
             name?: string;
         } & components["schemas"]["ThumbnailsRequest"] & {
@@ -2608,11 +2928,30 @@ export interface components {
              */
             kind: "thumbnails";
         };
-        /** BatchLinks */
+        /**
+         * BatchLinks
+         * @description Paths of a batch and of what belongs to it.
+         */
         BatchLinks: {
+            /**
+             * @description Path that cancels the batch by POST.
+             * @example /api/v1/batch/batch_01a22c3a0ea772a3a6536e5a1dc51476/cancel
+             */
             cancel: string;
+            /**
+             * @description Path of the batch's event stream.
+             * @example /api/v1/batch/batch_01a22c3a0ea772a3a6536e5a1dc51476/events
+             */
             events: string;
+            /**
+             * @description Path of the list of the batch's jobs.
+             * @example /api/v1/batch/batch_01a22c3a0ea772a3a6536e5a1dc51476/jobs
+             */
             jobs: string;
+            /**
+             * @description Path of the batch.
+             * @example /api/v1/batch/batch_01a22c3a0ea772a3a6536e5a1dc51476
+             */
             self: string;
         };
         /**
@@ -2620,8 +2959,46 @@ export interface components {
          * @description A page of batches.
          */
         BatchPage: {
+            /**
+             * @description Batches of this page, newest first.
+             * @example [
+             *       {
+             *         "cancel_requested": false,
+             *         "counts": {
+             *           "cancelled": 0,
+             *           "completed": 1,
+             *           "failed": 0,
+             *           "processing": 1,
+             *           "queued": 0,
+             *           "total": 2
+             *         },
+             *         "created_at": "2026-11-30T11:23:56.604Z",
+             *         "id": "batch_01a22c3a0ea772a3a6536e5a1dc51476",
+             *         "links": {
+             *           "cancel": "/api/v1/batch/batch_01a22c3a0ea772a3a6536e5a1dc51476/cancel",
+             *           "events": "/api/v1/batch/batch_01a22c3a0ea772a3a6536e5a1dc51476/events",
+             *           "jobs": "/api/v1/batch/batch_01a22c3a0ea772a3a6536e5a1dc51476/jobs",
+             *           "self": "/api/v1/batch/batch_01a22c3a0ea772a3a6536e5a1dc51476"
+             *         },
+             *         "max_parallel": 5,
+             *         "name": "Week 48",
+             *         "progress": 62.5,
+             *         "status": "processing",
+             *         "updated_at": "2026-11-30T11:24:31.940Z",
+             *         "version": 1
+             *       }
+             *     ]
+             */
             data: components["schemas"]["Batch"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example YmF0Y2hfMDFhMjJjM2EwZWE3NzJhM2E2NTM2ZTVhMWRjNTE0NzY
+             */
             next_cursor?: string;
         };
         /**
@@ -2629,24 +3006,49 @@ export interface components {
          * @description A batch of jobs: `jobs`, or `files` and a `template`.
          */
         BatchRequest: {
-            /** @description 1 to 1000 inputs; the template creates a job for each. */
+            /**
+             * @description 1 to 1000 inputs; the template creates a job for each.
+             * @example [
+             *       "upload_01a22c3a0a747680a45c3dd1adc2d1df",
+             *       "videos/a.mov"
+             *     ]
+             */
             files?: string[];
             /**
              * @description 1 to 1000 jobs, each with its `kind`. An input like `@name/a.mp4` is an output of the job of
              *     that name.
+             * @example [
+             *       {
+             *         "input": "upload_01a22c3a0a747680a45c3dd1adc2d1df",
+             *         "kind": "convert",
+             *         "name": "mezzanine",
+             *         "output": "mezzanine/talk.mp4"
+             *       },
+             *       {
+             *         "input": "@mezzanine/talk.mp4",
+             *         "kind": "stream",
+             *         "output": "streams/talk",
+             *         "type": "hls"
+             *       }
+             *     ]
              */
             jobs?: components["schemas"]["BatchJobRequest"][];
             /**
              * Format: uint32
              * @description Maximum number of its jobs that run at once, 1 to 20; 5 if absent.
+             * @example 5
              */
             max_parallel?: number;
             /**
              * Format: uint32
              * @description Maximum number of retries of a job after a temporary failure, 0 to 10.
+             * @example 2
              */
             max_retries?: number;
-            /** @description A display name, up to 200 bytes. */
+            /**
+             * @description A display name, up to 200 bytes.
+             * @example Week 48
+             */
             name?: string;
             /**
              * @description `low`, `normal` or `high`; the default for its jobs.
@@ -2656,11 +3058,26 @@ export interface components {
             /**
              * @description A job with its `kind` and without `input`. In its strings, `{name}` is replaced by the
              *     file's name without extension, `{file}` by its name, and `{index}` by its index from 1.
+             * @example {
+             *       "kind": "convert",
+             *       "output": "web/{name}.mp4",
+             *       "preset": "web-720p"
+             *     }
              */
-            template?: unknown;
-            /** @description Event types to send to `webhook_url`; all if absent. */
+            template?: Record<string, never>;
+            /**
+             * @description Event types to send to `webhook_url`; all if absent.
+             * @example [
+             *       "batch.completed",
+             *       "batch.partial_success",
+             *       "batch.failed"
+             *     ]
+             */
             webhook_events?: string[];
-            /** @description Where the batch's own events are sent, signed with the account's own secret. */
+            /**
+             * @description Where the batch's own events are sent, signed with the account's own secret.
+             * @example https://example.com/hook
+             */
             webhook_url?: string;
         };
         /**
@@ -2671,6 +3088,7 @@ export interface components {
             /**
              * Format: uint64
              * @description The number of batches.
+             * @example 12
              */
             batches: number;
             /** @description Their jobs by status. */
@@ -2681,11 +3099,23 @@ export interface components {
          * @description Number of waiting jobs by priority.
          */
         ByPriority: {
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of waiting jobs of priority `high`.
+             * @example 0
+             */
             high: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of waiting jobs of priority `low`.
+             * @example 3
+             */
             low: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of waiting jobs of priority `normal`.
+             * @example 4
+             */
             normal: number;
         };
         /**
@@ -2696,24 +3126,31 @@ export interface components {
             /**
              * Format: uint64
              * @description Number of entries in memory.
+             * @example 24
              */
             entries: number;
             /**
              * Format: uint64
              * @description Reads that found an entry.
+             * @example 1893
              */
             hits: number;
             /**
              * Format: uint64
              * @description Reads that did not. All keys are in memory, so a miss there is an unknown key.
+             * @example 3
              */
             misses: number;
-            /** @description `jobs`, `outputs` (of jobs, for downloads), `presets`, `probes` (probe results by content), or `keys`. */
+            /**
+             * @description `jobs`, `outputs` (of jobs, for downloads), `presets`, `probes` (probe results by content), or `keys`.
+             * @example jobs
+             */
             name: string;
             /**
              * Format: uint64
              * @description Rows that were not cached because a newer event was known; for `keys`, requests that were
              *     rejected because a key might have been revoked meanwhile.
+             * @example 0
              */
             stale: number;
         };
@@ -2722,6 +3159,18 @@ export interface components {
          * @description The caches of the gateway that responds.
          */
         Caches: {
+            /**
+             * @description Statistics of each cache.
+             * @example [
+             *       {
+             *         "entries": 24,
+             *         "hits": 1893,
+             *         "misses": 3,
+             *         "name": "keys",
+             *         "stale": 0
+             *       }
+             *     ]
+             */
             data: components["schemas"]["Cache"][];
         };
         /**
@@ -2729,15 +3178,26 @@ export interface components {
          * @description The caller: its key, and its account.
          */
         Caller: {
+            /** @description Account that the key belongs to. */
             account: components["schemas"]["Account"];
             /**
              * Format: date-time
              * @description When the key expires.
+             * @example 2026-12-07T11:24:31.940Z
              */
             expires_at?: string;
-            /** @description Id of the key that the request was sent with. */
+            /**
+             * @description Id of the key that the request was sent with.
+             * @example key_01a22c3a0f79751b9c332ec734e4fb10
+             */
             key_id: string;
-            /** @description What the key may do. */
+            /**
+             * @description What the key may do.
+             * @example [
+             *       "jobs:read",
+             *       "jobs:write"
+             *     ]
+             */
             scopes: string[];
         };
         /**
@@ -2745,7 +3205,10 @@ export interface components {
          * @description Options of a retention run.
          */
         CleanupRequest: {
-            /** @description True to only report what would be deleted. */
+            /**
+             * @description True to only report what would be deleted.
+             * @example true
+             */
             dry_run?: boolean;
         };
         /**
@@ -2756,14 +3219,20 @@ export interface components {
             /**
              * Format: uint64
              * @description Records of webhook deliveries.
+             * @example 214
              */
             deliveries: number;
             /**
              * Format: uint64
              * @description Jobs whose outputs were deleted.
+             * @example 17
              */
             jobs: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Uploads that were deleted.
+             * @example 3
+             */
             uploads: number;
         };
         /**
@@ -2771,7 +3240,13 @@ export interface components {
          * @description Appends other files, fitted to the size, frame rate and audio format so far.
          */
         Concat: {
-            /** @description 1 to 20 locations. */
+            /**
+             * @description 1 to 20 locations.
+             * @example [
+             *       "videos/part-2.mp4",
+             *       "videos/part-3.mp4"
+             *     ]
+             */
             inputs: components["schemas"]["InputLocation"][];
         };
         /**
@@ -2779,19 +3254,31 @@ export interface components {
          * @description A file to convert.
          */
         ConvertRequest: {
+            /** @description Hardware to run on; the CPU if absent. */
             hardware?: components["schemas"]["Hardware"];
+            /** @description File that the job reads. */
             input: components["schemas"]["InputLocation"];
             /**
              * Format: uint64
              * @description Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
              *     retention if absent.
+             * @example 2592000
              */
             keep?: number;
-            /** @description Up to 32 labels, echoed in the job and its events. */
+            /**
+             * @description Up to 32 labels, echoed in the job and its events.
+             * @example {
+             *       "episode": "48",
+             *       "team": "news"
+             *     }
+             */
             metadata?: {
                 [key: string]: string;
             };
-            /** @description RFC 3339; the job does not start earlier. */
+            /**
+             * @description RFC 3339; the job does not start earlier.
+             * @example 2026-12-01T02:00:00Z
+             */
             not_before?: string;
             /**
              * @description Applied in order.
@@ -2801,19 +3288,32 @@ export interface components {
             /**
              * @description `local://path` or a bare path; its extension chooses the container. With `%04d` in the name
              *     of an image, each frame becomes a numbered file.
+             * @example videos/talk.mp4
              */
             output: string;
+            /** @description Whether existing outputs are replaced; `fail` if absent. */
             overwrite?: components["schemas"]["Overwrite"];
             /**
              * @description A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
              *     request leaves out. `_/web-1080p` names the shared preset if the account has its own with
              *     the same name.
+             * @example web-1080p
              */
             preset?: string;
+            /** @description Priority among the account's waiting jobs; `normal` if absent. */
             priority?: components["schemas"]["Priority"];
-            /** @description Event types to send to `webhook_url`; all if absent. */
+            /**
+             * @description Event types to send to `webhook_url`; all if absent.
+             * @example [
+             *       "job.completed",
+             *       "job.failed"
+             *     ]
+             */
             webhook_events?: string[];
-            /** @description Where this job's events are sent, signed with the account's own secret. */
+            /**
+             * @description Where this job's events are sent, signed with the account's own secret.
+             * @example https://example.com/hook
+             */
             webhook_url?: string;
         };
         /**
@@ -2824,9 +3324,13 @@ export interface components {
             /**
              * Format: double
              * @description Rounded to a millionth.
+             * @example 0.000898
              */
             amount: number;
-            /** @description The currency, like `EUR`. */
+            /**
+             * @description The currency, like `EUR`.
+             * @example EUR
+             */
             currency: string;
         };
         /**
@@ -2834,17 +3338,27 @@ export interface components {
          * @description Crops the video to a rectangle.
          */
         Crop: {
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Height of the rectangle in pixels, at least 2.
+             * @example 720
+             */
             height: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Width of the rectangle in pixels, at least 2.
+             * @example 1280
+             */
             width: number;
             /**
              * Format: uint32
+             * @description Distance of the rectangle from the frame's left edge, in pixels.
              * @default 0
              */
             x?: number;
             /**
              * Format: uint32
+             * @description Distance of the rectangle from the frame's top edge, in pixels.
              * @default 0
              */
             y?: number;
@@ -2854,7 +3368,12 @@ export interface components {
          * @description A job that failed after its last attempt.
          */
         DeadLetter: {
+            /** @description The failed job. */
             job: components["schemas"]["Job"];
+            /**
+             * @description Name of the tenant that the job belongs to.
+             * @example acme
+             */
             tenant: string;
         };
         /**
@@ -2862,8 +3381,76 @@ export interface components {
          * @description A page of dead letters.
          */
         DeadLetterPage: {
+            /**
+             * @description Dead letters of this page, the job that was submitted last first.
+             * @example [
+             *       {
+             *         "job": {
+             *           "attempt": 3,
+             *           "attempts": [
+             *             {
+             *               "ended_at": "2026-11-30T11:24:31.940Z",
+             *               "error": {
+             *                 "code": "media_crashed",
+             *                 "message": "the media process crashed (signal 11)",
+             *                 "retry_hint": "retry"
+             *               },
+             *               "number": 3,
+             *               "outcome": "failed",
+             *               "pool": "cpu",
+             *               "started_at": "2026-11-30T11:23:57.118Z",
+             *               "worker": "worker_01a22c3a061875399c2d7be7bcaa99fb"
+             *             }
+             *           ],
+             *           "cancel_requested": false,
+             *           "completed_at": "2026-11-30T11:24:31.940Z",
+             *           "created_at": "2026-11-30T11:23:56.604Z",
+             *           "dead_lettered": true,
+             *           "error": {
+             *             "code": "media_crashed",
+             *             "message": "the media process crashed (signal 11)",
+             *             "retry_hint": "retry"
+             *           },
+             *           "id": "job_01a22c327f23768ca08e8456ad4c520c",
+             *           "input": "upload_01a22c3a0a747680a45c3dd1adc2d1df",
+             *           "kind": "convert",
+             *           "links": {
+             *             "cancel": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/cancel",
+             *             "events": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/events",
+             *             "logs": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/logs",
+             *             "outputs": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/outputs",
+             *             "self": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c"
+             *           },
+             *           "metadata": {
+             *             "team": "news"
+             *           },
+             *           "operations": [],
+             *           "output": "local://videos/talk.mp4",
+             *           "outputs": [],
+             *           "outputs_bytes": 0,
+             *           "outputs_total": 0,
+             *           "overwrite": "fail",
+             *           "priority": "normal",
+             *           "progress": 41.5,
+             *           "started_at": "2026-11-30T11:23:57.118Z",
+             *           "status": "failed",
+             *           "updated_at": "2026-11-30T11:24:31.940Z",
+             *           "version": 10
+             *         },
+             *         "tenant": "acme"
+             *       }
+             *     ]
+             */
             data: components["schemas"]["DeadLetter"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             next_cursor?: string;
         };
         /**
@@ -2871,16 +3458,40 @@ export interface components {
          * @description The delivery of one event to one endpoint.
          */
         Delivery: {
+            /**
+             * @description Attempts so far, in order.
+             * @example [
+             *       {
+             *         "at": "2026-11-30T11:24:31.940Z",
+             *         "body": "Service Unavailable",
+             *         "latency_ms": 84,
+             *         "number": 1,
+             *         "status": 503
+             *       }
+             *     ]
+             */
             attempts: components["schemas"]["DeliveryAttempt"][];
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the delivery was created.
+             * @example 2026-11-30T11:23:56.604Z
+             */
             created_at: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the endpoint accepted it; absent before.
+             * @example 2026-11-30T11:24:31.940Z
+             */
             delivered_at?: string;
-            /** @description The `webhook-id` header of every attempt. */
+            /**
+             * @description The `webhook-id` header of every attempt.
+             * @example evt_1204-0
+             */
             id: string;
             /**
              * Format: date-time
              * @description Present while it is due.
+             * @example 2026-11-30T11:24:37.484Z
              */
             next_attempt_at?: string;
             /**
@@ -2888,8 +3499,15 @@ export interface components {
              * @enum {string}
              */
             status: "due" | "delivered" | "failed";
-            /** @description The id of the job, batch, key or webhook that the event is about. */
+            /**
+             * @description The id of the job, batch, key or webhook that the event is about.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             subject: string;
+            /**
+             * @description Type of the event, like `job.completed`.
+             * @example job.completed
+             */
             type: string;
             /** @description Present while it is due. */
             waiting_for?: components["schemas"]["DeliveryWait"];
@@ -2899,18 +3517,37 @@ export interface components {
          * @description One delivery attempt.
          */
         DeliveryAttempt: {
+            /**
+             * @description When the attempt was made.
+             * @example 2026-11-30T11:24:31.940Z
+             */
             at: string;
-            /** @description The beginning of the response body. */
+            /**
+             * @description The beginning of the response body.
+             * @example Service Unavailable
+             */
             body?: string;
-            /** @description Why there was no response. */
+            /**
+             * @description Why there was no response.
+             * @example there is no host example.com
+             */
             error?: string;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Milliseconds until the response, or until the attempt failed.
+             * @example 84
+             */
             latency_ms: number;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Number of the attempt, from 1.
+             * @example 1
+             */
             number: number;
             /**
              * Format: int32
              * @description The HTTP status, if there was a response.
+             * @example 503
              */
             status?: number;
         };
@@ -2919,8 +3556,42 @@ export interface components {
          * @description A page of deliveries.
          */
         DeliveryPage: {
+            /**
+             * @description Deliveries of this page, newest first.
+             * @example [
+             *       {
+             *         "attempts": [
+             *           {
+             *             "at": "2026-11-30T11:24:31.940Z",
+             *             "body": "Service Unavailable",
+             *             "latency_ms": 84,
+             *             "number": 1,
+             *             "status": 503
+             *           }
+             *         ],
+             *         "created_at": "2026-11-30T11:24:31.940Z",
+             *         "id": "evt_1204-0",
+             *         "next_attempt_at": "2026-11-30T11:24:37.484Z",
+             *         "status": "due",
+             *         "subject": "job_01a22c327f23768ca08e8456ad4c520c",
+             *         "type": "job.completed",
+             *         "waiting_for": {
+             *           "reason": "next_attempt",
+             *           "until": "2026-11-30T11:24:37.484Z"
+             *         }
+             *       }
+             *     ]
+             */
             data: components["schemas"]["Delivery"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example MTIwNCAwIGV2dF8xMjA0LTA
+             */
             next_cursor?: string;
         };
         /**
@@ -2928,23 +3599,54 @@ export interface components {
          * @description What a delivery that is due waits for.
          */
         DeliveryWait: {
-            /** @description The delivery that is sent first. */
+            /**
+             * @description The delivery that is sent first.
+             * @example evt_1198-0
+             */
             delivery?: string;
+            /** @description The first reason that applies. */
             reason: components["schemas"]["DeliveryWaitReason"];
-            /** @description When this reason ends, if that is known. */
+            /**
+             * @description When this reason ends, if that is known.
+             * @example 2026-11-30T11:24:37.484Z
+             */
             until?: string;
         };
-        /** @enum {string} */
+        /**
+         * @description Why a delivery that is due is not sent yet: `webhook_disabled` (the webhook is disabled), `earlier_delivery` (an earlier delivery about the same subject was not accepted yet), `webhook_paused` (attempts to the webhook failed, and it is paused), `next_attempt` (the last attempt failed, and the next one has a time), or `sender` (it is sent as soon as a sender and the limits of the receiving host allow).
+         * @enum {string}
+         */
         DeliveryWaitReason: "webhook_disabled" | "earlier_delivery" | "webhook_paused" | "next_attempt" | "sender";
         /**
          * Diff
          * @description The differences between two jobs.
          */
         Diff: {
+            /**
+             * @description Every difference; empty if there are none.
+             * @example [
+             *       {
+             *         "pointer": "#/status",
+             *         "this": "completed",
+             *         "with": "failed"
+             *       }
+             *     ]
+             */
             differences: components["schemas"]["Difference"][];
+            /**
+             * @description Id of the job that was requested.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             job_id: string;
-            /** @description True if there are no differences. */
+            /**
+             * @description True if there are no differences.
+             * @example false
+             */
             same: boolean;
+            /**
+             * @description Id of the job that it was compared with.
+             * @example job_01a22c3a0cfe74c6b3c494b378664a8a
+             */
             with: string;
         };
         /**
@@ -2952,25 +3654,50 @@ export interface components {
          * @description One difference.
          */
         Difference: {
-            /** @description JSON pointer into `request`, `status`, `outputs` by name, `result` and `seconds`. */
+            /**
+             * @description JSON pointer into `request`, `status`, `outputs` by name, `result` and `seconds`.
+             * @example #/outputs/talk.mp4/size
+             */
             pointer: string;
-            /** @description The value of the job; `null` if it has none. */
-            this: unknown;
-            /** @description The value of the other job; `null` if it has none. */
-            with: unknown;
+            /**
+             * @description The value of the job; `null` if it has none.
+             * @example 564134
+             */
+            this: Record<string, never> | unknown[] | string | number | boolean | null;
+            /**
+             * @description The value of the other job; `null` if it has none.
+             * @example 498210
+             */
+            with: Record<string, never> | unknown[] | string | number | boolean | null;
         };
         /**
          * EqParams
          * @description Parameters of `eq`.
          */
         EqParams: {
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Change of the brightness, -1 to 1; 0, the default, changes nothing.
+             * @example 0.1
+             */
             brightness?: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Factor of the contrast, 0 to 4; 1, the default, changes nothing.
+             * @example 1.2
+             */
             contrast?: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Gamma, 0.1 to 10; 1, the default, changes nothing.
+             * @example 1.1
+             */
             gamma?: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Factor of the saturation, 0 to 3; 1, the default, changes nothing.
+             * @example 1.3
+             */
             saturation?: number;
         };
         /**
@@ -2983,20 +3710,59 @@ export interface components {
             /**
              * Format: uint64
              * @description Number of past jobs of its class that the estimate is based on; 0 for a default estimate.
+             * @example 37
              */
             learned_from: number;
             /**
              * Format: double
              * @description Media minutes that are charged.
+             * @example 0.09
              */
             minutes_charged: number;
             /**
              * Format: uint32
              * @description Number of encoding passes over the input.
+             * @example 1
              */
             passes?: number;
-            /** @description The plan, as in `/validate`. */
-            plan: unknown;
+            /**
+             * @description The plan, as in `/validate`.
+             * @example {
+             *       "audio": [
+             *         {
+             *           "bitrate": 128000,
+             *           "channels": 2,
+             *           "codec": "aac",
+             *           "filters": [],
+             *           "sample_rate": 48000
+             *         }
+             *       ],
+             *       "container": "mp4",
+             *       "duration": 5.312,
+             *       "notes": [
+             *         "the input's audio has 6 channels, and is mixed down to 2"
+             *       ],
+             *       "video": {
+             *         "codec": "h264",
+             *         "filters": [],
+             *         "height": 720,
+             *         "preset": "medium",
+             *         "quality": {
+             *           "bitrate": null,
+             *           "crf": 23,
+             *           "max_bitrate": null,
+             *           "target_vmaf": null,
+             *           "two_pass": false
+             *         },
+             *         "rate": {
+             *           "den": 1,
+             *           "num": 25
+             *         },
+             *         "width": 1280
+             *       }
+             *     }
+             */
+            plan: Record<string, never>;
             /**
              * @description The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
              * @enum {string}
@@ -3005,14 +3771,21 @@ export interface components {
             /**
              * Format: double
              * @description Seconds of processing by a worker, without queueing and transfers.
+             * @example 35.908
              */
             seconds: number;
             /**
              * Format: uint64
              * @description Total bytes of all outputs; 0 for a job without outputs.
+             * @example 1055736
              */
             size: number;
-            /** @description The warnings that the response to the job's POST would contain. */
+            /**
+             * @description The warnings that the response to the job's POST would contain.
+             * @example [
+             *       "no worker has `vaapi` now; the CPU is used if none comes"
+             *     ]
+             */
             warnings: string[];
         };
         /**
@@ -3026,11 +3799,13 @@ export interface components {
              * @enum {string}
              */
             name: "denoise" | "deinterlace" | "stabilize" | "sharpen" | "blur" | "brightness" | "contrast" | "saturation" | "hue" | "eq" | "tonemap";
+            /** @description Settings of the filter `eq`; no other filter has any. */
             params?: components["schemas"]["EqParams"];
             /**
              * Format: double
              * @description 0 to 1 for `denoise`, `stabilize`, `sharpen` and `blur`; -1 to 1 for `brightness`; a factor
              *     for `contrast` and `saturation`; degrees for `hue`.
+             * @example 0.4
              */
             strength?: number;
         };
@@ -3050,7 +3825,11 @@ export interface components {
          * @description Converts the video to a constant frame rate by repeating and dropping frames.
          */
         Fps: {
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Frames per second, 1 to 240.
+             * @example 30
+             */
             fps: number;
         };
         /**
@@ -3061,6 +3840,7 @@ export interface components {
             /**
              * @description What happens if that hardware is missing or cannot do the job: `cpu` (the default) runs it
              *     on the CPU with a warning; `fail` rejects it.
+             * @example cpu
              */
             fallback?: string;
             /**
@@ -3079,72 +3859,175 @@ export interface components {
             /**
              * Format: uint32
              * @description Number of the newest attempt; 0 before the first.
+             * @example 1
              */
             attempt: number;
+            /**
+             * @description Attempts so far, in order.
+             * @example [
+             *       {
+             *         "ended_at": "2026-11-30T11:24:31.940Z",
+             *         "number": 1,
+             *         "outcome": "completed",
+             *         "pool": "cpu",
+             *         "started_at": "2026-11-30T11:23:57.118Z",
+             *         "worker": "worker_01a22c3a061875399c2d7be7bcaa99fb"
+             *       }
+             *     ]
+             */
             attempts: components["schemas"]["Attempt"][];
-            /** @description The batch that it belongs to. */
+            /**
+             * @description The batch that it belongs to.
+             * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+             */
             batch_id?: string;
-            /** @description True if cancellation was requested. */
+            /**
+             * @description True if cancellation was requested.
+             * @example false
+             */
             cancel_requested: boolean;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the job completed, failed or was cancelled; absent before.
+             * @example 2026-11-30T11:24:31.940Z
+             */
             completed_at?: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the job was submitted.
+             * @example 2026-11-30T11:23:56.604Z
+             */
             created_at: string;
-            /** @description The DASH manifest, if there is one. */
+            /**
+             * @description The DASH manifest, if there is one.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/manifest.mpd
+             */
             dash_url?: string;
-            /** @description True if it failed after its last attempt. */
+            /**
+             * @description True if it failed after its last attempt.
+             * @example false
+             */
             dead_lettered: boolean;
-            /** @description The file, to be saved, if the job has a single one. */
+            /**
+             * @description The file, to be saved, if the job has a single one.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/talk.mp4?download=
+             */
             download_url?: string;
+            /** @description Why the job failed; absent if it did not. */
             error?: components["schemas"]["JobError"];
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Estimated seconds until the media work of the running attempt ends; only while the job is processed.
+             * @example 12.4
+             */
             eta_seconds?: number;
             /**
              * Format: date-time
              * @description When its outputs will be deleted; absent if they are kept permanently.
+             * @example 2026-12-07T11:24:31.940Z
              */
             expires_at?: string;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Frames processed per second; only while the job is processed.
+             * @example 118.4
+             */
             fps?: number;
+            /**
+             * @description Id of the job, `job_…`.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             id: string;
-            /** @description The location of the input; absent once erased. */
+            /**
+             * @description The location of the input; absent once erased.
+             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             */
             input?: string;
             /**
              * @description `convert`, `stream`, `thumbnails`, `analyze` or `probe`
              * @enum {string}
              */
             kind: "convert" | "stream" | "thumbnails" | "analyze" | "probe";
+            /** @description Paths of the job and of what belongs to it. */
             links: components["schemas"]["Links"];
+            /**
+             * @description Labels from the request; empty if it had none, or once erased.
+             * @example {
+             *       "episode": "48",
+             *       "team": "news"
+             *     }
+             */
             metadata: {
                 [key: string]: string;
             };
             /**
              * Format: date-time
              * @description While it is queued: when the next attempt may start.
+             * @example 2026-11-30T11:24:37.484Z
              */
             next_attempt_at?: string;
-            /** @description The operations of a `convert` job, in order. */
-            operations?: unknown[];
-            /** @description The location of the output; absent once erased. */
+            /**
+             * @description The operations of a `convert` job, in order.
+             * @example [
+             *       {
+             *         "end": 3,
+             *         "start": 1,
+             *         "type": "trim"
+             *       }
+             *     ]
+             */
+            operations?: Record<string, never>[];
+            /**
+             * @description The location of the output; absent once erased.
+             * @example local://videos/talk.mp4
+             */
             output?: string;
             /**
              * @description The outputs, at most 100; of a stream its manifests and images. `GET /jobs/{id}/outputs` lists all
              *     of them.
+             * @example [
+             *       {
+             *         "duration": 2,
+             *         "location": "local://videos/talk.mp4",
+             *         "name": "talk.mp4",
+             *         "sha256": "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31",
+             *         "size": 564134,
+             *         "streams": [
+             *           {
+             *             "codec": "h264",
+             *             "fps": 25,
+             *             "height": 720,
+             *             "kind": "video",
+             *             "width": 1280
+             *           },
+             *           {
+             *             "channels": 2,
+             *             "codec": "aac",
+             *             "kind": "audio",
+             *             "sample_rate": 48000
+             *           }
+             *         ],
+             *         "url": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/outputs/talk.mp4"
+             *       }
+             *     ]
              */
             outputs: components["schemas"]["Output"][];
             /**
              * Format: uint64
              * @description The size of all outputs in bytes.
+             * @example 564134
              */
             outputs_bytes: number;
             /**
              * Format: date-time
              * @description When its outputs were deleted, on request or at the end of their retention.
+             * @example 2026-12-07T11:24:31.940Z
              */
             outputs_expired_at?: string;
             /**
              * Format: uint64
              * @description The number of all outputs.
+             * @example 1
              */
             outputs_total: number;
             /**
@@ -3152,11 +4035,20 @@ export interface components {
              * @enum {string}
              */
             overwrite: "fail" | "replace";
-            /** @description What a player opens: the HLS playlist, the DASH manifest or the media file. */
+            /**
+             * @description What a player opens: the HLS playlist, the DASH manifest or the media file.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/talk.mp4
+             */
             playback_url?: string;
-            /** @description An image to be shown before playback starts. */
+            /**
+             * @description An image to be shown before playback starts.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/poster.jpg
+             */
             poster_url?: string;
-            /** @description The preset that supplied defaults, like `web-1080p@3`. */
+            /**
+             * @description The preset that supplied defaults, like `web-1080p@3`.
+             * @example web-1080p@3
+             */
             preset?: string;
             /**
              * @description `low`, `normal` or `high`
@@ -3166,37 +4058,76 @@ export interface components {
             /**
              * Format: double
              * @description Percent, 0 to 100; never decreases within an attempt.
+             * @example 62.5
              */
             progress: number;
-            /** @description The parsed request of other kinds. */
-            request?: unknown;
-            /** @description The job that it reruns. */
+            /**
+             * @description The parsed request of other kinds.
+             * @example {
+             *       "interval": 5,
+             *       "mode": "sprite"
+             *     }
+             */
+            request?: Record<string, never>;
+            /**
+             * @description The job that it reruns.
+             * @example job_01a22c3a0cfe74c6b3c494b378664a8a
+             */
             rerun_of?: string;
-            /** @description Results of probing and measurements; `notes` lists decisions that the request left open. */
-            result?: unknown;
+            /**
+             * @description Results of probing and measurements; `notes` lists decisions that the request left open.
+             * @example {
+             *       "notes": [
+             *         "the input's audio has 6 channels, and is mixed down to 2"
+             *       ]
+             *     }
+             */
+            result?: Record<string, never>;
             /**
              * Format: double
              * @description Seconds of media processed per second.
+             * @example 4.7
              */
             speed?: number;
-            /** @description The WebVTT index of the preview images along the timeline. */
+            /**
+             * @description The WebVTT index of the preview images along the timeline.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/sprite.vtt
+             */
             sprite_url?: string;
-            /** @description The current stage of the running attempt. */
+            /**
+             * @description The current stage of the running attempt.
+             * @example encoding
+             */
             stage?: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When a worker began the first attempt; absent before.
+             * @example 2026-11-30T11:23:57.118Z
+             */
             started_at?: string;
             /**
              * @description `queued`, `processing`, `completed`, `failed` or `cancelled`
              * @enum {string}
              */
             status: "queued" | "processing" | "completed" | "failed" | "cancelled";
-            /** @description The W3C trace of the request that put it into the queue; its attempts and webhooks continue it. */
+            /**
+             * @description The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
+             * @example 01a22c385c8976148b88a55a940d9352
+             */
             trace_id?: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Time of the latest change (RFC 3339, UTC).
+             * @example 2026-11-30T11:24:31.940Z
+             */
             updated_at: string;
             /** @description What making the outputs used; absent until then. */
             usage?: components["schemas"]["JobUsage"];
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of the job's events so far; `?at=v3` shows the job after the third.
+             * @example 4
+             */
             version: number;
         };
         /**
@@ -3204,9 +4135,15 @@ export interface components {
          * @description Why a job or an attempt failed.
          */
         JobError: {
-            /** @description Stable error code; see docs/errors.md. */
+            /**
+             * @description Stable error code; see docs/errors.md.
+             * @example media_crashed
+             */
             code: string;
-            /** @description Message for people; absent once erased. */
+            /**
+             * @description Message for people; absent once erased.
+             * @example the media process crashed (signal 11)
+             */
             message?: string;
             /**
              * @description `retry` or `no_retry`
@@ -3220,9 +4157,15 @@ export interface components {
          *     completed.
          */
         JobOutput: {
-            /** @description The id of the job that makes the output. */
+            /**
+             * @description The id of the job that makes the output.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             job: string;
-            /** @description The output's `name` as that job lists it. */
+            /**
+             * @description The output's `name` as that job lists it.
+             * @example talk.mp4
+             */
             output: string;
         };
         /**
@@ -3230,8 +4173,49 @@ export interface components {
          * @description A page of jobs.
          */
         JobPage: {
+            /**
+             * @description Jobs of this page, newest first unless `sort` says otherwise.
+             * @example [
+             *       {
+             *         "attempt": 1,
+             *         "cancel_requested": false,
+             *         "completed_at": "2026-11-30T11:24:31.940Z",
+             *         "created_at": "2026-11-30T11:23:56.604Z",
+             *         "dead_lettered": false,
+             *         "expires_at": "2026-12-07T11:24:31.940Z",
+             *         "id": "job_01a22c327f23768ca08e8456ad4c520c",
+             *         "input": "upload_01a22c3a0a747680a45c3dd1adc2d1df",
+             *         "kind": "convert",
+             *         "links": {
+             *           "cancel": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/cancel",
+             *           "events": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/events",
+             *           "logs": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/logs",
+             *           "outputs": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/outputs",
+             *           "self": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c"
+             *         },
+             *         "metadata": {
+             *           "team": "news"
+             *         },
+             *         "output": "local://videos/talk.mp4",
+             *         "priority": "normal",
+             *         "progress": 100,
+             *         "started_at": "2026-11-30T11:23:57.118Z",
+             *         "status": "completed",
+             *         "updated_at": "2026-11-30T11:24:31.940Z",
+             *         "version": 4
+             *       }
+             *     ]
+             */
             data: components["schemas"]["JobSummary"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example am9iXzAxYTIyYzM4OWExMTcxMjliYjkxOTExZWVhZmMxOWY0LjY0NDUyZTJhZmJjNQ
+             */
             next_cursor?: string;
         };
         /**
@@ -3239,6 +4223,7 @@ export interface components {
          * @description A change of a job's priority in the queue.
          */
         JobPatch: {
+            /** @description New priority among the account's waiting jobs. */
             priority: components["schemas"]["Priority"];
         };
         /**
@@ -3246,8 +4231,19 @@ export interface components {
          * @description What changes when a job is rerun.
          */
         JobRerun: {
-            /** @description Fields of the POST of its kind; they replace the recorded ones. */
-            overrides?: unknown;
+            /**
+             * @description Fields of the POST of its kind; they replace the recorded ones.
+             * @example {
+             *       "operations": [
+             *         {
+             *           "height": 360,
+             *           "type": "scale"
+             *         }
+             *       ],
+             *       "output": "videos/talk-small.mp4"
+             *     }
+             */
+            overrides?: Record<string, never>;
         };
         /**
          * JobSummary
@@ -3257,53 +4253,104 @@ export interface components {
             /**
              * Format: uint32
              * @description Number of the newest attempt; 0 before the first.
+             * @example 1
              */
             attempt: number;
-            /** @description The batch that it belongs to. */
+            /**
+             * @description The batch that it belongs to.
+             * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+             */
             batch_id?: string;
-            /** @description True if cancellation was requested. */
+            /**
+             * @description True if cancellation was requested.
+             * @example false
+             */
             cancel_requested: boolean;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the job completed, failed or was cancelled; absent before.
+             * @example 2026-11-30T11:24:31.940Z
+             */
             completed_at?: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the job was submitted.
+             * @example 2026-11-30T11:23:56.604Z
+             */
             created_at: string;
-            /** @description True if it failed after its last attempt. */
+            /**
+             * @description True if it failed after its last attempt.
+             * @example false
+             */
             dead_lettered: boolean;
+            /** @description Why the job failed; absent if it did not. */
             error?: components["schemas"]["JobError"];
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Estimated seconds until the media work of the running attempt ends; only while the job is processed.
+             * @example 12.4
+             */
             eta_seconds?: number;
             /**
              * Format: date-time
              * @description When its outputs will be deleted; absent if they are kept permanently.
+             * @example 2026-12-07T11:24:31.940Z
              */
             expires_at?: string;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Frames processed per second; only while the job is processed.
+             * @example 118.4
+             */
             fps?: number;
+            /**
+             * @description Id of the job, `job_…`.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             id: string;
-            /** @description The location of the input; absent once erased. */
+            /**
+             * @description The location of the input; absent once erased.
+             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             */
             input?: string;
             /**
              * @description `convert`, `stream`, `thumbnails`, `analyze` or `probe`
              * @enum {string}
              */
             kind: "convert" | "stream" | "thumbnails" | "analyze" | "probe";
+            /** @description Paths of the job and of what belongs to it. */
             links: components["schemas"]["Links"];
+            /**
+             * @description Labels from the request; empty if it had none, or once erased.
+             * @example {
+             *       "episode": "48",
+             *       "team": "news"
+             *     }
+             */
             metadata: {
                 [key: string]: string;
             };
             /**
              * Format: date-time
              * @description While it is queued: when the next attempt may start.
+             * @example 2026-11-30T11:24:37.484Z
              */
             next_attempt_at?: string;
-            /** @description The location of the output; absent once erased. */
+            /**
+             * @description The location of the output; absent once erased.
+             * @example local://videos/talk.mp4
+             */
             output?: string;
             /**
              * Format: date-time
              * @description When its outputs were deleted, on request or at the end of their retention.
+             * @example 2026-12-07T11:24:31.940Z
              */
             outputs_expired_at?: string;
-            /** @description The preset that supplied defaults, like `web-1080p@3`. */
+            /**
+             * @description The preset that supplied defaults, like `web-1080p@3`.
+             * @example web-1080p@3
+             */
             preset?: string;
             /**
              * @description `low`, `normal` or `high`
@@ -3313,25 +4360,42 @@ export interface components {
             /**
              * Format: double
              * @description Percent, 0 to 100; never decreases within an attempt.
+             * @example 62.5
              */
             progress: number;
-            /** @description The job that it reruns. */
+            /**
+             * @description The job that it reruns.
+             * @example job_01a22c3a0cfe74c6b3c494b378664a8a
+             */
             rerun_of?: string;
             /**
              * Format: double
              * @description Seconds of media processed per second.
+             * @example 4.7
              */
             speed?: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When a worker began the first attempt; absent before.
+             * @example 2026-11-30T11:23:57.118Z
+             */
             started_at?: string;
             /**
              * @description `queued`, `processing`, `completed`, `failed` or `cancelled`
              * @enum {string}
              */
             status: "queued" | "processing" | "completed" | "failed" | "cancelled";
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Time of the latest change (RFC 3339, UTC).
+             * @example 2026-11-30T11:24:31.940Z
+             */
             updated_at: string;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of the job's events so far; `?at=v3` shows the job after the third.
+             * @example 4
+             */
             version: number;
         };
         /**
@@ -3344,21 +4408,25 @@ export interface components {
             /**
              * Format: double
              * @description CPU time over all threads, in seconds; absent for jobs of early versions.
+             * @example 27.4
              */
             cpu_seconds?: number;
             /**
              * Format: double
              * @description Media minutes that are charged.
+             * @example 0.033
              */
             media_minutes: number;
             /**
              * Format: uint64
              * @description Size of all outputs in bytes.
+             * @example 564134
              */
             output_bytes: number;
             /**
              * Format: double
              * @description Seconds of work.
+             * @example 14.911
              */
             processing_seconds: number;
         };
@@ -3367,40 +4435,98 @@ export interface components {
          * @description A key without its secret.
          */
         Key: {
+            /**
+             * @description Networks from which the key may be used; empty if from everywhere.
+             * @example [
+             *       "203.0.113.0/24",
+             *       "2001:db8::/32"
+             *     ]
+             */
             allowed_ips: string[];
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Time of creation (RFC 3339, UTC).
+             * @example 2026-11-30T11:23:56.604Z
+             */
             created_at: string;
+            /**
+             * @description Description for people; absent if there is none.
+             * @example For the build server.
+             */
             description?: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the key expires; absent if never.
+             * @example 2026-12-07T11:24:31.940Z
+             */
             expires_at?: string;
+            /**
+             * @description Id of the key, `key_…`; it is not secret.
+             * @example key_01a22c3a0f79751b9c332ec734e4fb10
+             */
             id: string;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Maximum number of its jobs that run at once; absent if only the account limits them.
+             * @example 3
+             */
             max_concurrent_jobs?: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Media minutes that its jobs may use per calendar month (UTC); absent if only the account limits them.
+             * @example 600
+             */
             monthly_limit_minutes?: number;
+            /**
+             * @description Display name of the key.
+             * @example CI
+             */
             name?: string;
-            /** @description Until when the previous secret is valid as well. */
+            /**
+             * @description Until when the previous secret is valid as well.
+             * @example 2026-12-01T11:23:56.604Z
+             */
             old_secret_until?: string;
             /**
              * Format: uint64
              * @description Interval of automatic rotation in seconds.
+             * @example 7776000
              */
             rotate_every?: number;
             /**
              * Format: date-time
              * @description When its current secret was created.
+             * @example 2026-11-30T11:23:56.604Z
              */
             rotated_at: string;
+            /**
+             * @description What the key may do: `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` and `admin`.
+             * @example [
+             *       "jobs:read",
+             *       "jobs:write"
+             *     ]
+             */
             scopes: string[];
-            /** @description The secret; only in the response that creates or rotates the key. */
+            /**
+             * @description The secret; only in the response that creates or rotates the key.
+             * @example ffapi_EXAMPLEsecretEXAMPLEsecretEXAMPLEsecretEXAMPLEsecretEXAMPLEsecretEXAM
+             */
             secret?: string;
             /**
              * @description `active`, `expired` or `revoked`.
              * @enum {string}
              */
             status: "active" | "expired" | "revoked";
+            /**
+             * @description Name of the tenant that it belongs to.
+             * @example acme
+             */
             tenant: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Time of the latest change (RFC 3339, UTC).
+             * @example 2026-11-30T11:24:31.940Z
+             */
             updated_at: string;
         };
         /**
@@ -3408,32 +4534,59 @@ export interface components {
          * @description A key to create.
          */
         KeyCreate: {
-            /** @description It may only be used from these networks, like `10.0.0.0/8`. */
+            /**
+             * @description It may only be used from these networks, like `10.0.0.0/8`.
+             * @example [
+             *       "203.0.113.0/24",
+             *       "2001:db8::/32"
+             *     ]
+             */
             allowed_ips?: string[];
-            /** @description A description for people. */
+            /**
+             * @description A description for people.
+             * @example For the build server.
+             */
             description?: string;
             /**
              * Format: date-time
              * @description RFC 3339; the key never expires if absent.
+             * @example 2027-11-30T00:00:00Z
              */
             expires_at?: string;
             /**
              * Format: uint32
              * @description A limit below the account's.
+             * @example 3
              */
             max_concurrent_jobs?: number;
             /**
              * Format: uint64
              * @description A limit below the account's.
+             * @example 600
              */
             monthly_limit_minutes?: number;
-            /** @description A display name. */
+            /**
+             * @description A display name.
+             * @example CI
+             */
             name: string;
-            /** @description Interval of automatic rotation: a count and `m`, `h` or `d`, like `90d`. */
+            /**
+             * @description Interval of automatic rotation: a count and `m`, `h` or `d`, like `90d`.
+             * @example 90d
+             */
             rotate_every?: string;
-            /** @description `jobs:read`, `jobs:write`, `keys:manage`, `audit:read`, `admin`. */
+            /**
+             * @description `jobs:read`, `jobs:write`, `keys:manage`, `audit:read`, `admin`.
+             * @example [
+             *       "jobs:read",
+             *       "jobs:write"
+             *     ]
+             */
             scopes: string[];
-            /** @description The tenant that it belongs to; only an admin may name another than its own. */
+            /**
+             * @description The tenant that it belongs to; only an admin may name another than its own.
+             * @example acme
+             */
             tenant?: string;
         };
         /**
@@ -3444,16 +4597,47 @@ export interface components {
             /**
              * Format: date-time
              * @description RFC 3339, or `null` for never; required.
+             * @example 2027-11-30T00:00:00Z
              */
-            expires_at?: string;
+            expires_at?: string | null;
         };
         /**
          * KeyPage
          * @description A page of keys.
          */
         KeyPage: {
+            /**
+             * @description Keys of this page, in order of creation.
+             * @example [
+             *       {
+             *         "allowed_ips": [
+             *           "203.0.113.0/24"
+             *         ],
+             *         "created_at": "2026-11-30T11:23:56.604Z",
+             *         "id": "key_01a22c3a0f79751b9c332ec734e4fb10",
+             *         "name": "CI",
+             *         "rotate_every": 7776000,
+             *         "rotated_at": "2026-11-30T11:23:56.604Z",
+             *         "scopes": [
+             *           "jobs:read",
+             *           "jobs:write"
+             *         ],
+             *         "status": "active",
+             *         "tenant": "acme",
+             *         "updated_at": "2026-11-30T11:23:56.604Z"
+             *       }
+             *     ]
+             */
             data: components["schemas"]["Key"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example a2V5XzAxYTIyYzNhMGY3OTc1MWI5YzMzMmVjNzM0ZTRmYjEw
+             */
             next_cursor?: string;
         };
         /**
@@ -3461,14 +4645,48 @@ export interface components {
          * @description Changes of a key.
          */
         KeyPatch: {
+            /**
+             * @description Networks from which the key may be used; from everywhere if empty.
+             * @example [
+             *       "203.0.113.0/24",
+             *       "2001:db8::/32"
+             *     ]
+             */
             allowed_ips?: string[];
-            description?: string;
-            /** Format: uint32 */
-            max_concurrent_jobs?: number;
-            /** Format: uint64 */
-            monthly_limit_minutes?: number;
+            /**
+             * @description Description for people, up to 1000 bytes; `null` removes it.
+             * @example For the build server.
+             */
+            description?: string | null;
+            /**
+             * Format: uint32
+             * @description Maximum number of its jobs that run at once; `null` removes the limit.
+             * @example 3
+             */
+            max_concurrent_jobs?: number | null;
+            /**
+             * Format: uint64
+             * @description Media minutes that its jobs may use per calendar month (UTC); `null` removes the limit.
+             * @example 600
+             */
+            monthly_limit_minutes?: number | null;
+            /**
+             * @description Display name, 1 to 1000 bytes.
+             * @example CI
+             */
             name?: string;
-            rotate_every?: string;
+            /**
+             * @description Interval of automatic rotation: a count and `m`, `h` or `d`, like `90d`; `null` ends it.
+             * @example 90d
+             */
+            rotate_every?: string | null;
+            /**
+             * @description What the key may do: one or more of `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` and `admin`.
+             * @example [
+             *       "jobs:read",
+             *       "jobs:write"
+             *     ]
+             */
             scopes?: string[];
         };
         /**
@@ -3476,13 +4694,26 @@ export interface components {
          * @description Media minutes that a key used.
          */
         KeyUsage: {
+            /**
+             * @description Id of the key, `key_…`.
+             * @example key_01a22c3a0f79751b9c332ec734e4fb10
+             */
             id: string;
             /**
              * Format: uint64
              * @description The key's limit per month; the account's limit applies as well.
+             * @example 600
              */
             monthly_limit_minutes?: number;
-            /** @description Newest first. */
+            /**
+             * @description Newest first.
+             * @example [
+             *       {
+             *         "minutes": 128.4,
+             *         "month": "2026-11"
+             *       }
+             *     ]
+             */
             months: components["schemas"]["KeyUsageMonth"][];
         };
         /**
@@ -3493,9 +4724,13 @@ export interface components {
             /**
              * Format: double
              * @description Media minutes used by jobs that have ended, and reserved for those that have not.
+             * @example 128.4
              */
             minutes: number;
-            /** @description Like `2026-11`. */
+            /**
+             * @description Like `2026-11`.
+             * @example 2026-11
+             */
             month: string;
         };
         /**
@@ -3503,48 +4738,82 @@ export interface components {
          * @description The limits of an account.
          */
         Limits: {
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Maximum number of jobs that run at once; further ones wait.
+             * @example 5
+             */
             concurrent_jobs: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Maximum number of API keys that are valid.
+             * @example 10
+             */
             keys: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum size of one upload or input in bytes.
+             * @example 500000000
+             */
             max_file_bytes: number;
             /**
              * Format: uint64
              * @description Maximum CPU time of one attempt at a job, in seconds over all threads.
+             * @example 86400
              */
             max_job_cpu_seconds: number;
             /**
              * Format: uint64
              * @description Maximum duration of one attempt at a job, in seconds.
+             * @example 21600
              */
             max_job_seconds: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum number of media minutes per calendar month (UTC).
+             * @example 1000
+             */
             monthly_minutes: number;
             /**
              * Format: uint32
              * @description Maximum number of queued and running jobs; more are rejected.
+             * @example 10000
              */
             queue_places: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum number of requests per hour.
+             * @example 500
+             */
             requests_per_hour: number;
             /**
              * Format: uint64
              * @description Maximum total bytes of stored uploads and outputs.
+             * @example 20000000000
              */
             storage_bytes: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum transfer rate of one upload in bytes per second.
+             * @example 100000000
+             */
             upload_bytes_per_second: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum number of webhook replays per hour.
+             * @example 20
+             */
             webhook_replays_per_hour: number;
             /**
              * Format: uint32
              * @description Maximum number of webhook endpoints.
+             * @example 20
              */
             webhooks: number;
             /**
              * Format: uint32
              * @description Its share of worker slots relative to other accounts.
+             * @example 2
              */
             weight: number;
         };
@@ -3553,48 +4822,114 @@ export interface components {
          * @description Limits that differ from the tier's.
          */
         LimitsPatch: {
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Maximum number of jobs that run at once; further ones wait.
+             * @example 5
+             */
             concurrent_jobs?: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Maximum number of API keys that are valid.
+             * @example 10
+             */
             keys?: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum size of one upload or input in bytes.
+             * @example 500000000
+             */
             max_file_bytes?: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum CPU time of one attempt at a job, in seconds over all threads.
+             * @example 86400
+             */
             max_job_cpu_seconds?: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum duration of one attempt at a job, in seconds.
+             * @example 21600
+             */
             max_job_seconds?: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum number of media minutes per calendar month (UTC).
+             * @example 1000
+             */
             monthly_minutes?: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Maximum number of queued and running jobs; more are rejected.
+             * @example 10000
+             */
             queue_places?: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum number of requests per hour.
+             * @example 500
+             */
             requests_per_hour?: number;
             /**
              * Format: uint64
              * @description Maximum total bytes of stored uploads and outputs.
+             * @example 20000000000
              */
             storage_bytes?: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum transfer rate of one upload in bytes per second.
+             * @example 100000000
+             */
             upload_bytes_per_second?: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Maximum number of webhook replays per hour.
+             * @example 20
+             */
             webhook_replays_per_hour?: number;
             /**
              * Format: uint32
              * @description Maximum number of webhook endpoints.
+             * @example 20
              */
             webhooks?: number;
             /**
              * Format: uint32
              * @description Its share of worker slots relative to other accounts, 1 to 1000.
+             * @example 2
              */
             weight?: number;
         };
-        /** Links */
+        /**
+         * Links
+         * @description Paths of a job and of what belongs to it.
+         */
         Links: {
+            /**
+             * @description Path that cancels the job by POST.
+             * @example /api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/cancel
+             */
             cancel: string;
+            /**
+             * @description Path of the job's event stream.
+             * @example /api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/events
+             */
             events: string;
+            /**
+             * @description Path of the job's log lines.
+             * @example /api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/logs
+             */
             logs: string;
+            /**
+             * @description Path of the list of the job's outputs.
+             * @example /api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/outputs
+             */
             outputs: string;
+            /**
+             * @description Path of the job.
+             * @example /api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c
+             */
             self: string;
         };
         /**
@@ -3602,10 +4937,28 @@ export interface components {
          * @description A page of log lines.
          */
         LogPage: {
-            /** @description Lines with `level`, `stage`, `time`, `attempt` and `message`. */
-            data: unknown[];
+            /**
+             * @description Lines with `level`, `stage`, `time`, `attempt` and `message`.
+             * @example [
+             *       {
+             *         "attempt": 1,
+             *         "level": "info",
+             *         "message": "the input's audio has 6 channels, and is mixed down to 2",
+             *         "stage": "verifying",
+             *         "time": "2026-11-30T11:24:31.940Z"
+             *       }
+             *     ]
+             */
+            data: Record<string, never>[];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
-            /** @description Continues after these lines, now or once there are more. */
+            /**
+             * @description Continues after these lines, now or once there are more.
+             * @example 1204
+             */
             next_cursor?: string;
         };
         /** @description One operation; operations are applied in order. */
@@ -3613,6 +4966,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Audio: {
             /**
+             * @description Type of the operation.
              * @example audio
              * @enum {string}
              */
@@ -3627,6 +4981,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Concat: {
             /**
+             * @description Type of the operation.
              * @example concat
              * @enum {string}
              */
@@ -3641,6 +4996,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Crop: {
             /**
+             * @description Type of the operation.
              * @example crop
              * @enum {string}
              */
@@ -3655,6 +5011,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Filter: {
             /**
+             * @description Type of the operation.
              * @example filter
              * @enum {string}
              */
@@ -3669,6 +5026,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Flip: {
             /**
+             * @description Type of the operation.
              * @example flip
              * @enum {string}
              */
@@ -3683,6 +5041,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Fps: {
             /**
+             * @description Type of the operation.
              * @example fps
              * @enum {string}
              */
@@ -3697,6 +5056,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Pad: {
             /**
+             * @description Type of the operation.
              * @example pad
              * @enum {string}
              */
@@ -3711,6 +5071,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Rotate: {
             /**
+             * @description Type of the operation.
              * @example rotate
              * @enum {string}
              */
@@ -3725,6 +5086,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Scale: {
             /**
+             * @description Type of the operation.
              * @example scale
              * @enum {string}
              */
@@ -3739,6 +5101,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Speed: {
             /**
+             * @description Type of the operation.
              * @example speed
              * @enum {string}
              */
@@ -3753,6 +5116,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Subtitles: {
             /**
+             * @description Type of the operation.
              * @example subtitles
              * @enum {string}
              */
@@ -3767,6 +5131,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Text: {
             /**
+             * @description Type of the operation.
              * @example text
              * @enum {string}
              */
@@ -3781,6 +5146,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Tracks: {
             /**
+             * @description Type of the operation.
              * @example tracks
              * @enum {string}
              */
@@ -3795,6 +5161,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Transcode: {
             /**
+             * @description Type of the operation.
              * @example transcode
              * @enum {string}
              */
@@ -3809,6 +5176,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Trim: {
             /**
+             * @description Type of the operation.
              * @example trim
              * @enum {string}
              */
@@ -3823,6 +5191,7 @@ export interface components {
         /** @description One operation; operations are applied in order. */
         Operation_Watermark: {
             /**
+             * @description Type of the operation.
              * @example watermark
              * @enum {string}
              */
@@ -3842,14 +5211,53 @@ export interface components {
             /**
              * Format: double
              * @description Duration in seconds.
+             * @example 2
              */
             duration?: number;
+            /**
+             * @description Location in the store, like `local://videos/talk.mp4`; absent once erased.
+             * @example local://videos/talk.mp4
+             */
             location?: string;
+            /**
+             * @description Name of the file in the job's output folder; absent once erased.
+             * @example talk.mp4
+             */
             name?: string;
+            /**
+             * @description SHA-256 of the content, in hex.
+             * @example f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd
+             */
             sha256: string;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Size in bytes.
+             * @example 1055736
+             */
             size: number;
-            streams: unknown;
+            /**
+             * @description Streams of the file, each with `kind` and `codec`, and with sizes and rates as far as they apply.
+             * @example [
+             *       {
+             *         "codec": "h264",
+             *         "fps": 25,
+             *         "height": 720,
+             *         "kind": "video",
+             *         "width": 1280
+             *       },
+             *       {
+             *         "channels": 2,
+             *         "codec": "aac",
+             *         "kind": "audio",
+             *         "sample_rate": 48000
+             *       }
+             *     ]
+             */
+            streams: Record<string, never>[];
+            /**
+             * @description Path that downloads the file; absent once erased.
+             * @example /api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/outputs/talk.mp4
+             */
             url?: string;
         };
         /**
@@ -3857,8 +5265,44 @@ export interface components {
          * @description A page of the outputs of a job.
          */
         OutputList: {
+            /**
+             * @description Outputs of this page, in the order in which the job lists them.
+             * @example [
+             *       {
+             *         "duration": 2,
+             *         "location": "local://videos/talk.mp4",
+             *         "name": "talk.mp4",
+             *         "sha256": "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31",
+             *         "size": 564134,
+             *         "streams": [
+             *           {
+             *             "codec": "h264",
+             *             "fps": 25,
+             *             "height": 720,
+             *             "kind": "video",
+             *             "width": 1280
+             *           },
+             *           {
+             *             "channels": 2,
+             *             "codec": "aac",
+             *             "kind": "audio",
+             *             "sample_rate": 48000
+             *           }
+             *         ],
+             *         "url": "/api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/outputs/talk.mp4"
+             *       }
+             *     ]
+             */
             data: components["schemas"]["Output"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example MjQwcC8wMDAwMS5tNHM
+             */
             next_cursor?: string;
         };
         /**
@@ -3871,11 +5315,22 @@ export interface components {
          * @description Centres the video in a larger frame.
          */
         Pad: {
-            /** @description `#RRGGBB`, `#RRGGBBAA` or a name; black if absent. */
+            /**
+             * @description `#RRGGBB`, `#RRGGBBAA` or a name; black if absent.
+             * @example #101820
+             */
             color?: string;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Height of the larger frame in pixels, at least the video's and at most 8192.
+             * @example 720
+             */
             height: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Width of the larger frame in pixels, at least the video's and at most 8192.
+             * @example 1280
+             */
             width: number;
         };
         /**
@@ -3883,25 +5338,40 @@ export interface components {
          * @description What the jobs that ended in a period were charged and made.
          */
         PeriodStats: {
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of jobs that were cancelled.
+             * @example 1
+             */
             cancelled: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of jobs that completed.
+             * @example 118
+             */
             completed: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of jobs that failed.
+             * @example 2
+             */
             failed: number;
             /**
              * Format: double
              * @description Media minutes that were charged.
+             * @example 0.033
              */
             media_minutes: number;
             /**
              * Format: uint64
              * @description Bytes of outputs.
+             * @example 564134
              */
             output_bytes: number;
             /**
              * Format: double
              * @description Seconds that media processes worked.
+             * @example 1491.2
              */
             work_seconds: number;
         };
@@ -3910,14 +5380,52 @@ export interface components {
          * @description A version of a preset.
          */
         Preset: {
-            body: unknown;
-            /** Format: date-time */
+            /**
+             * @description Fields that the preset supplies to requests of its kind.
+             * @example {
+             *       "operations": [
+             *         {
+             *           "height": 720,
+             *           "mode": "fit",
+             *           "type": "scale"
+             *         },
+             *         {
+             *           "audio_codec": "aac",
+             *           "crf": 23,
+             *           "preset": "medium",
+             *           "type": "transcode",
+             *           "video_codec": "h264"
+             *         }
+             *       ]
+             *     }
+             */
+            body: Record<string, never>;
+            /**
+             * Format: date-time
+             * @description When this version was created; only in lists.
+             * @example 2026-11-30T11:23:56.604Z
+             */
             created_at?: string;
-            /** @description True for a shared preset. */
+            /**
+             * @description True for a shared preset.
+             * @example false
+             */
             global: boolean;
+            /**
+             * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+             * @example convert
+             */
             kind: string;
+            /**
+             * @description Name of the preset, as requests have it in `preset`.
+             * @example news-720p
+             */
             name: string;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Number of this version, from 1.
+             * @example 3
+             */
             version: number;
         };
         /**
@@ -3928,16 +5436,38 @@ export interface components {
             /**
              * @description Fields of the POST of that kind except `input`, up to 16 KiB; jobs that use it may override
              *     them.
+             * @example {
+             *       "operations": [
+             *         {
+             *           "height": 720,
+             *           "mode": "fit",
+             *           "type": "scale"
+             *         },
+             *         {
+             *           "audio_codec": "aac",
+             *           "crf": 23,
+             *           "preset": "medium",
+             *           "type": "transcode",
+             *           "video_codec": "h264"
+             *         }
+             *       ]
+             *     }
              */
-            body: unknown;
-            /** @description True for a shared preset; only an admin may define these. */
+            body: Record<string, never>;
+            /**
+             * @description True for a shared preset; only an admin may define these.
+             * @example false
+             */
             global?: boolean;
             /**
              * @description `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
              * @enum {string}
              */
             kind: "convert" | "stream" | "thumbnails" | "analyze" | "probe";
-            /** @description 1 to 63 characters of a-z, 0-9 and `-`. */
+            /**
+             * @description 1 to 63 characters of a-z, 0-9 and `-`.
+             * @example news-720p
+             */
             name: string;
         };
         /**
@@ -3945,8 +5475,41 @@ export interface components {
          * @description A page of presets.
          */
         PresetList: {
+            /**
+             * @description Presets of this page by name, each with its newest version.
+             * @example [
+             *       {
+             *         "body": {
+             *           "operations": [
+             *             {
+             *               "height": 720,
+             *               "type": "scale"
+             *             },
+             *             {
+             *               "crf": 23,
+             *               "type": "transcode",
+             *               "video_codec": "h264"
+             *             }
+             *           ]
+             *         },
+             *         "created_at": "2026-11-30T11:23:56.604Z",
+             *         "global": false,
+             *         "kind": "convert",
+             *         "name": "news-720p",
+             *         "version": 3
+             *       }
+             *     ]
+             */
             data: components["schemas"]["Preset"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example bmV3cy03MjBwIGFjbWU
+             */
             next_cursor?: string;
         };
         /**
@@ -3954,9 +5517,30 @@ export interface components {
          * @description A new version of a preset.
          */
         PresetPut: {
-            /** @description Fields of the POST of its kind except `input`, up to 16 KiB. */
-            body: unknown;
-            /** @description True for a shared preset; only an admin may define these. */
+            /**
+             * @description Fields of the POST of its kind except `input`, up to 16 KiB.
+             * @example {
+             *       "operations": [
+             *         {
+             *           "height": 720,
+             *           "mode": "fit",
+             *           "type": "scale"
+             *         },
+             *         {
+             *           "audio_codec": "aac",
+             *           "crf": 23,
+             *           "preset": "medium",
+             *           "type": "transcode",
+             *           "video_codec": "h264"
+             *         }
+             *       ]
+             *     }
+             */
+            body: Record<string, never>;
+            /**
+             * @description True for a shared preset; only an admin may define these.
+             * @example false
+             */
             global?: boolean;
         };
         /**
@@ -3964,16 +5548,21 @@ export interface components {
          * @description Options of a rerun.
          */
         PresetRerun: {
-            /** @description True for the shared preset of this name, if the account has one of its own as well. */
+            /**
+             * @description True for the shared preset of this name, if the account has one of its own as well.
+             * @example false
+             */
             global?: boolean;
             /**
              * Format: uint32
              * @description Maximum number of its jobs that run at once, 1 to 20; 5 if absent.
+             * @example 5
              */
             max_parallel?: number;
             /**
              * Format: uint32
              * @description The version to use; the newest if absent.
+             * @example 3
              */
             version?: number;
         };
@@ -3987,24 +5576,46 @@ export interface components {
          * @description A file to probe.
          */
         ProbeRequest: {
+            /** @description Hardware to run on; the CPU if absent. */
             hardware?: components["schemas"]["Hardware"];
+            /** @description File that the job reads. */
             input: components["schemas"]["InputLocation"];
-            /** @description Up to 32 labels, echoed in the job and its events. */
+            /**
+             * @description Up to 32 labels, echoed in the job and its events.
+             * @example {
+             *       "episode": "48",
+             *       "team": "news"
+             *     }
+             */
             metadata?: {
                 [key: string]: string;
             };
-            /** @description RFC 3339; the job does not start earlier. */
+            /**
+             * @description RFC 3339; the job does not start earlier.
+             * @example 2026-12-01T02:00:00Z
+             */
             not_before?: string;
             /**
              * @description A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
              *     request leaves out. `_/web-1080p` names the shared preset if the account has its own with
              *     the same name.
+             * @example incoming
              */
             preset?: string;
+            /** @description Priority among the account's waiting jobs; `normal` if absent. */
             priority?: components["schemas"]["Priority"];
-            /** @description Event types to send to `webhook_url`; all if absent. */
+            /**
+             * @description Event types to send to `webhook_url`; all if absent.
+             * @example [
+             *       "job.completed",
+             *       "job.failed"
+             *     ]
+             */
             webhook_events?: string[];
-            /** @description Where this job's events are sent, signed with the account's own secret. */
+            /**
+             * @description Where this job's events are sent, signed with the account's own secret.
+             * @example https://example.com/hook
+             */
             webhook_url?: string;
         };
         /**
@@ -4012,13 +5623,31 @@ export interface components {
          * @description Why a request was rejected or failed (RFC 9457).
          */
         Problem: {
-            /** @description What is wrong, and what would work. */
+            /**
+             * @description What is wrong, and what would work.
+             * @example crf is 0 (best) to 51 (smallest) for h264
+             */
             detail: string;
-            /** @description The fields, parameters or headers that are wrong. */
+            /**
+             * @description The fields, parameters or headers that are wrong.
+             * @example [
+             *       {
+             *         "code": "invalid",
+             *         "detail": "crf is 0 (best) to 51 (smallest) for h264",
+             *         "pointer": "#/operations/0/crf"
+             *       }
+             *     ]
+             */
             errors?: {
-                /** @enum {string} */
+                /**
+                 * @description `malformed` if it cannot be parsed, `invalid` if its value is not allowed.
+                 * @enum {string}
+                 */
                 code: "malformed" | "invalid";
-                /** @description What would work. */
+                /**
+                 * @description What would work.
+                 * @example crf is 0 (best) to 51 (smallest) for h264
+                 */
                 detail: string;
                 /**
                  * @description A JSON pointer into the body, `#/…`, or `#` and the name of a parameter or header.
@@ -4027,18 +5656,30 @@ export interface components {
                  */
                 pointer: string;
             }[];
-            /** @description The path of the request. */
+            /**
+             * @description The path of the request.
+             * @example /api/v1/convert
+             */
             instance: string;
-            /** @description The request in the service's log. */
+            /**
+             * @description The request in the service's log.
+             * @example 01a22c3a116070cc85891081b82cfe57
+             */
             request_id: string;
             /**
              * @description Whether the same request may succeed later.
              * @enum {string}
              */
             retry_hint: "retry" | "no_retry";
-            /** @description The HTTP status. */
+            /**
+             * @description The HTTP status.
+             * @example 422
+             */
             status: number;
-            /** @description The kind of problem, for people. */
+            /**
+             * @description The kind of problem, for people.
+             * @example Invalid request
+             */
             title: string;
             /**
              * Format: uri-reference
@@ -4052,12 +5693,31 @@ export interface components {
          * @description The queued and running jobs of an account.
          */
         Queue: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the job was queued that has waited longest; absent if none waits.
+             * @example 2026-11-30T11:23:56.604Z
+             */
             oldest_queued_at?: string;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of jobs that a worker is processing.
+             * @example 1
+             */
             processing: number;
+            /** @description Number of waiting jobs by priority. */
             queued: components["schemas"]["ByPriority"];
-            /** @description The waiting jobs, the next one first. */
+            /**
+             * @description The waiting jobs, the next one first.
+             * @example [
+             *       {
+             *         "job_id": "job_01a22c327f23768ca08e8456ad4c520c",
+             *         "place": 1,
+             *         "reason": "busy",
+             *         "why": "every slot is taken"
+             *       }
+             *     ]
+             */
             waiting: components["schemas"]["Waiting"][];
         };
         /**
@@ -4068,17 +5728,35 @@ export interface components {
             /**
              * Format: uint64
              * @description Seconds for which the job waits that has been eligible longest; 0 if none is.
+             * @example 42
              */
             oldest_age_seconds: number;
-            /** @description By priority. */
+            /**
+             * @description By priority.
+             * @example {
+             *       "high": 0,
+             *       "low": 3,
+             *       "normal": 4
+             *     }
+             */
             priorities: {
                 [key: string]: number;
             };
-            /** @description By why they wait, as in `GET /queue`. */
+            /**
+             * @description By why they wait, as in `GET /queue`.
+             * @example {
+             *       "account_cap": 1,
+             *       "busy": 3
+             *     }
+             */
             reasons: {
                 [key: string]: number;
             };
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of jobs that wait for the pool.
+             * @example 4
+             */
             waiting: number;
         };
         /**
@@ -4086,10 +5764,22 @@ export interface components {
          * @description The dead letters to retry: by id, or all with one error code.
          */
         Redrive: {
-            /** @description An error code, like `media_crashed`. */
+            /**
+             * @description An error code, like `media_crashed`.
+             * @example media_crashed
+             */
             code?: string;
+            /**
+             * @description Ids of the jobs to retry.
+             * @example [
+             *       "job_01a22c327f23768ca08e8456ad4c520c"
+             *     ]
+             */
             jobs?: string[];
-            /** @description Only dead letters of this tenant. */
+            /**
+             * @description Only dead letters of this tenant.
+             * @example acme
+             */
             tenant?: string;
         };
         /**
@@ -4097,6 +5787,12 @@ export interface components {
          * @description The ids of the retried jobs.
          */
         Redriven: {
+            /**
+             * @description Ids of the jobs that are retried.
+             * @example [
+             *       "job_01a22c327f23768ca08e8456ad4c520c"
+             *     ]
+             */
             jobs: string[];
         };
         /**
@@ -4107,6 +5803,7 @@ export interface components {
             /**
              * Format: date-time
              * @description When it would have expired.
+             * @example 2026-12-07T11:24:31.940Z
              */
             expires_at: string;
         };
@@ -4118,6 +5815,7 @@ export interface components {
             /**
              * Format: double
              * @description Any angle; negative is counterclockwise. Uncovered corners are black.
+             * @example 90
              */
             degrees: number;
         };
@@ -4126,14 +5824,22 @@ export interface components {
          * @description Scales the video; a missing side follows from the aspect ratio. Pixels become square.
          */
         Scale: {
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Height in pixels, 16 to 8192.
+             * @example 720
+             */
             height?: number;
             /**
              * @description `fit` (inside the box), `fill` (covering the box and cropped to it) or `stretch`.
              * @enum {string}
              */
             mode?: "fit" | "fill" | "stretch";
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Width in pixels, 16 to 8192.
+             * @example 1280
+             */
             width?: number;
         };
         /**
@@ -4141,11 +5847,25 @@ export interface components {
          * @description One event, and its cause.
          */
         Sentence: {
-            /** @description The cause: `request …`, `release <position>` or `batch …`. */
+            /**
+             * @description The cause: `request …`, `release <position>` or `batch …`.
+             * @example request 01a22c3a116070cc85891081b82cfe57
+             */
             cause?: string;
-            /** @description Position of the event in the log. */
+            /**
+             * @description Position of the event in the log.
+             * @example 1-65-0
+             */
             position: string;
+            /**
+             * @description What happened, as a sentence.
+             * @example The holder of key_01a22c3a0f79751b9c332ec734e4fb10 submitted it (convert).
+             */
             says: string;
+            /**
+             * @description When it happened.
+             * @example 2026-11-30T11:23:56.604Z
+             */
             time: string;
         };
         /**
@@ -4153,7 +5873,16 @@ export interface components {
          * @description The state of the whole service.
          */
         ServiceStats: {
-            /** @description Jobs of all accounts by status. */
+            /**
+             * @description Jobs of all accounts by status.
+             * @example {
+             *       "cancelled": 1,
+             *       "completed": 118,
+             *       "failed": 2,
+             *       "processing": 2,
+             *       "queued": 4
+             *     }
+             */
             jobs: {
                 [key: string]: number;
             };
@@ -4161,7 +5890,22 @@ export interface components {
             last_30_days: components["schemas"]["PeriodStats"];
             /** @description Today and the six days before. */
             last_7_days: components["schemas"]["PeriodStats"];
-            /** @description Waiting jobs by pool: of every pool, also without workers and without jobs. */
+            /**
+             * @description Waiting jobs by pool: of every pool, also without workers and without jobs.
+             * @example {
+             *       "cpu": {
+             *         "oldest_age_seconds": 42,
+             *         "priorities": {
+             *           "normal": 4
+             *         },
+             *         "reasons": {
+             *           "account_cap": 1,
+             *           "busy": 3
+             *         },
+             *         "waiting": 4
+             *       }
+             *     }
+             */
             queue: {
                 [key: string]: components["schemas"]["QueuedStats"];
             };
@@ -4175,9 +5919,15 @@ export interface components {
          * @description The secret that signs deliveries.
          */
         SigningSecret: {
-            /** @description `whpk_` followed by base64: the Ed25519 key that verifies `v1a` signatures. */
+            /**
+             * @description `whpk_` followed by base64: the Ed25519 key that verifies `v1a` signatures.
+             * @example whpk_t8Ctf8vnDRPLKeBCecfcsDkvRM1gt4MI/I/1/jFUCCM=
+             */
             public_key: string;
-            /** @description `whsec_` followed by base64, as in Standard Webhooks. */
+            /**
+             * @description `whsec_` followed by base64, as in Standard Webhooks.
+             * @example whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=
+             */
             secret: string;
         };
         /**
@@ -4188,6 +5938,7 @@ export interface components {
             /**
              * Format: double
              * @description 0.1 to 100; 2 is twice as fast.
+             * @example 1.5
              */
             factor: number;
         };
@@ -4196,7 +5947,15 @@ export interface components {
          * @description The status of the process.
          */
         Status: {
+            /**
+             * @description Always `ok`: a process that is not ready responds with a problem instead.
+             * @example ok
+             */
             status: string;
+            /**
+             * @description Version of ffapi that the process runs.
+             * @example 0.1.0
+             */
             version: string;
         };
         /**
@@ -4204,7 +5963,18 @@ export interface components {
          * @description Where objects are.
          */
         StorageStats: {
+            /**
+             * @description Every configured store, and whether it can be used.
+             * @example [
+             *       {
+             *         "is_default": true,
+             *         "name": "local",
+             *         "status": "ok"
+             *       }
+             *     ]
+             */
             stores: components["schemas"]["StoreStats"][];
+            /** @description Totals of the stored uploads. */
             uploads: components["schemas"]["UploadStats"];
         };
         /**
@@ -4212,10 +5982,20 @@ export interface components {
          * @description A store.
          */
         StoreStats: {
-            /** @description True for the store of uploads, and of outputs whose location names none. */
+            /**
+             * @description True for the store of uploads, and of outputs whose location names none.
+             * @example true
+             */
             is_default: boolean;
+            /**
+             * @description Name of the store in the configuration.
+             * @example local
+             */
             name: string;
-            /** @description `ok`, or `down` if it cannot be used. */
+            /**
+             * @description `ok`, or `down` if it cannot be used.
+             * @example ok
+             */
             status: string;
         };
         /**
@@ -4225,8 +6005,15 @@ export interface components {
         StreamCaption: {
             /** @description SRT, ASS or WebVTT. */
             input: components["schemas"]["InputLocation"];
+            /**
+             * @description Language code like `en` or `pt-BR`, 2 to 16 characters.
+             * @example en
+             */
             language: string;
-            /** @description The label that a player shows. */
+            /**
+             * @description The label that a player shows.
+             * @example English
+             */
             name?: string;
         };
         /**
@@ -4239,13 +6026,21 @@ export interface components {
              * @enum {string}
              */
             format?: "jpeg" | "png" | "webp";
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Height in pixels, 16 to 4096; from the aspect ratio if absent.
+             * @example 720
+             */
             height?: number;
-            /** @description The time of the frame; a representative one is chosen if absent. */
-            timestamp?: unknown;
+            /**
+             * @description The time of the frame; a representative one is chosen if absent.
+             * @example 00:00:12.5
+             */
+            timestamp?: number | string;
             /**
              * Format: uint32
              * @description Pixels; if neither side is given, the video's own width, at most 1280.
+             * @example 1280
              */
             width?: number;
         };
@@ -4254,43 +6049,85 @@ export interface components {
          * @description A video to package for adaptive streaming.
          */
         StreamRequest: {
+            /**
+             * @description Captions, one entry for each language.
+             * @example [
+             *       {
+             *         "input": "subtitles/talk.en.srt",
+             *         "language": "en",
+             *         "name": "English"
+             *       }
+             *     ]
+             */
             captions?: components["schemas"]["StreamCaption"][];
-            /** @description `ultrafast` to `veryslow`. */
+            /**
+             * @description `ultrafast` to `veryslow`.
+             * @example fast
+             */
             encoder_preset?: string;
-            /** @description `aes-128` for `hls`; the key file is written next to the segments. */
+            /**
+             * @description `aes-128` for `hls`; the key file is written next to the segments.
+             * @example aes-128
+             */
             encryption?: string;
+            /** @description Hardware to run on; the CPU if absent. */
             hardware?: components["schemas"]["Hardware"];
+            /** @description File that the job reads. */
             input: components["schemas"]["InputLocation"];
             /**
              * Format: uint64
              * @description Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
              *     retention if absent.
+             * @example 2592000
              */
             keep?: number;
-            /** @description Up to 32 labels, echoed in the job and its events. */
+            /**
+             * @description Up to 32 labels, echoed in the job and its events.
+             * @example {
+             *       "episode": "48",
+             *       "team": "news"
+             *     }
+             */
             metadata?: {
                 [key: string]: string;
             };
             /**
              * @description What to measure during encoding, for the job's `result`: `vmaf` of each rendition,
              *     `loudness`, `scenes`, `black`, `silence` and `complexity` of the input.
+             * @example [
+             *       "vmaf",
+             *       "scenes"
+             *     ]
              */
             metrics?: string[];
-            /** @description RFC 3339; the job does not start earlier. */
+            /**
+             * @description RFC 3339; the job does not start earlier.
+             * @example 2026-12-01T02:00:00Z
+             */
             not_before?: string;
-            /** @description A folder: `local://path` or a bare path. */
+            /**
+             * @description A folder: `local://path` or a bare path.
+             * @example streams/talk
+             */
             output: string;
+            /** @description Whether existing outputs are replaced; `fail` if absent. */
             overwrite?: components["schemas"]["Overwrite"];
+            /** @description Image to show before playback starts; none is made if absent. */
             poster?: components["schemas"]["StreamPoster"];
             /**
              * @description A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
              *     request leaves out. `_/web-1080p` names the shared preset if the account has its own with
              *     the same name.
+             * @example hls-auto
              */
             preset?: string;
+            /** @description Priority among the account's waiting jobs; `normal` if absent. */
             priority?: components["schemas"]["Priority"];
-            /** @description 1 to 30 seconds; 6 if absent. */
-            segment_duration?: unknown;
+            /**
+             * @description 1 to 30 seconds; 6 if absent.
+             * @example 6
+             */
+            segment_duration?: number | string;
             /**
              * @description `fmp4` (the default), or `ts` for `hls`.
              * @enum {string}
@@ -4302,22 +6139,46 @@ export interface components {
              * @enum {string}
              */
             segments?: "files" | "single_file";
+            /** @description Preview images along the timeline; none are made if absent. */
             sprite?: components["schemas"]["StreamSprite"];
             /**
              * @description `hls`, `dash`, or `cmaf` for both over one set of segments.
              * @enum {string}
              */
             type?: "hls" | "dash" | "cmaf";
-            /** @description The ladder; chosen by the video's size and complexity if absent. Video is never upscaled. */
+            /**
+             * @description The ladder; chosen by the video's size and complexity if absent. Video is never upscaled.
+             * @example [
+             *       {
+             *         "height": 720,
+             *         "name": "720p",
+             *         "video_bitrate": "2.8M"
+             *       },
+             *       {
+             *         "height": 360,
+             *         "name": "360p",
+             *         "video_bitrate": "800k"
+             *       }
+             *     ]
+             */
             variants?: components["schemas"]["StreamVariant"][];
             /**
              * @description `h264` (the default) or `hevc`.
              * @enum {string}
              */
             video_codec?: "h264" | "hevc";
-            /** @description Event types to send to `webhook_url`; all if absent. */
+            /**
+             * @description Event types to send to `webhook_url`; all if absent.
+             * @example [
+             *       "job.completed",
+             *       "job.failed"
+             *     ]
+             */
             webhook_events?: string[];
-            /** @description Where this job's events are sent, signed with the account's own secret. */
+            /**
+             * @description Where this job's events are sent, signed with the account's own secret.
+             * @example https://example.com/hook
+             */
             webhook_url?: string;
         };
         /**
@@ -4328,6 +6189,7 @@ export interface components {
             /**
              * Format: uint32
              * @description Thumbnails in a row.
+             * @example 10
              */
             columns?: number;
             /**
@@ -4335,13 +6197,21 @@ export interface components {
              * @enum {string}
              */
             format?: "jpeg" | "png" | "webp";
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Height of one thumbnail in pixels, 16 to 4096; from the aspect ratio if absent.
+             * @example 90
+             */
             height?: number;
-            /** @description Time between two thumbnails; a hundredth of the duration if absent. */
-            interval?: unknown;
+            /**
+             * @description Time between two thumbnails; a hundredth of the duration if absent.
+             * @example 5
+             */
+            interval?: number | string;
             /**
              * Format: uint32
              * @description Pixels of one thumbnail; 160 wide if neither side is given.
+             * @example 160
              */
             width?: number;
         };
@@ -4351,16 +6221,38 @@ export interface components {
          *     cap.
          */
         StreamVariant: {
-            /** @description All renditions share the audio, so the largest value in the ladder is used. */
-            audio_bitrate?: unknown;
-            /** Format: uint8 */
+            /**
+             * @description All renditions share the audio, so the largest value in the ladder is used.
+             * @example 128k
+             */
+            audio_bitrate?: number | string;
+            /**
+             * Format: uint8
+             * @description Constant quality, 0 (best) to 51 (smallest); not together with `video_bitrate`.
+             * @example 23
+             */
             crf?: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Height in pixels, 64 to 8192; from the aspect ratio if absent.
+             * @example 720
+             */
             height?: number;
-            /** @description The name of its folder. */
+            /**
+             * @description The name of its folder.
+             * @example 720p
+             */
             name: string;
-            video_bitrate?: unknown;
-            /** Format: uint32 */
+            /**
+             * @description Bits per second on average, 50000 to 200000000, as an integer or as text like `2500k` or `2.5M`; not together with `crf`.
+             * @example 2.5M
+             */
+            video_bitrate?: number | string;
+            /**
+             * Format: uint32
+             * @description Width in pixels, 64 to 8192; from the aspect ratio if absent.
+             * @example 1280
+             */
             width?: number;
         };
         /**
@@ -4368,7 +6260,14 @@ export interface components {
          * @description A submitted job.
          */
         Submitted: {
+            /** @description The job as it is now. */
             job: components["schemas"]["Job"];
+            /**
+             * @description What may be unexpected about the request, as sentences; empty if nothing is.
+             * @example [
+             *       "no worker has `vaapi` now; the CPU is used if none comes"
+             *     ]
+             */
             warnings: string[];
         };
         /**
@@ -4378,7 +6277,10 @@ export interface components {
         Subtitles: {
             /** @description SRT, ASS or WebVTT; a stream of the job's input if absent. */
             input?: components["schemas"]["InputLocation"];
-            /** @description ISO 639; selects one of the input's own streams, and labels the subtitles for players. */
+            /**
+             * @description ISO 639; selects one of the input's own streams, and labels the subtitles for players.
+             * @example en
+             */
             language?: string;
             /**
              * @description `burn` (the default), `embed` or `sidecar` (WebVTT).
@@ -4391,22 +6293,42 @@ export interface components {
          * @description Draws text on the video.
          */
         Text: {
-            /** @description `#RRGGBB`, `#RRGGBBAA` or a name; white if absent. */
+            /**
+             * @description `#RRGGBB`, `#RRGGBBAA` or a name; white if absent.
+             * @example #101820
+             */
             color?: string;
-            end?: unknown;
+            /**
+             * @description When the text disappears, in seconds, or as text like `00:01:30.5`; at the end if absent.
+             * @example 8
+             */
+            end?: number | string;
             /**
              * Format: uint32
              * @description Pixels between it and the edges; 16 if absent.
+             * @example 24
              */
             margin?: number;
-            /** @description One of the positions of `watermark`. */
+            /**
+             * @description One of the positions of `watermark`.
+             * @example bottom
+             */
             position?: string;
             /**
              * Format: uint32
              * @description Pixels; a twentieth of the video's height if absent.
+             * @example 48
              */
             size?: number;
-            start?: unknown;
+            /**
+             * @description When the text appears, in seconds, or as text like `00:01:30.5`; from the beginning if absent.
+             * @example 2
+             */
+            start?: number | string;
+            /**
+             * @description The text, 1 to 2000 bytes; line breaks are kept.
+             * @example Live from Berlin
+             */
             text: string;
         };
         /**
@@ -4417,11 +6339,13 @@ export interface components {
             /**
              * Format: uint32
              * @description `grid`, `sprite`: thumbnails in a row.
+             * @example 10
              */
             columns?: number;
             /**
              * Format: uint32
              * @description `count`, `grid`: number of thumbnails.
+             * @example 12
              */
             count?: number;
             /**
@@ -4429,19 +6353,35 @@ export interface components {
              * @enum {string}
              */
             format?: "jpeg" | "png" | "webp" | "gif";
+            /** @description Hardware to run on; the CPU if absent. */
             hardware?: components["schemas"]["Hardware"];
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Height of one thumbnail in pixels, 16 to 4096; from the aspect ratio if absent.
+             * @example 180
+             */
             height?: number;
+            /** @description File that the job reads. */
             input: components["schemas"]["InputLocation"];
-            /** @description `interval`, `sprite`: time between two thumbnails. */
-            interval?: unknown;
+            /**
+             * @description `interval`, `sprite`: time between two thumbnails.
+             * @example 5
+             */
+            interval?: number | string;
             /**
              * Format: uint64
              * @description Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
              *     retention if absent.
+             * @example 2592000
              */
             keep?: number;
-            /** @description Up to 32 labels, echoed in the job and its events. */
+            /**
+             * @description Up to 32 labels, echoed in the job and its events.
+             * @example {
+             *       "episode": "48",
+             *       "team": "news"
+             *     }
+             */
             metadata?: {
                 [key: string]: string;
             };
@@ -4450,30 +6390,50 @@ export interface components {
              * @enum {string}
              */
             mode?: "single" | "interval" | "count" | "grid" | "sprite" | "animated";
-            /** @description RFC 3339; the job does not start earlier. */
+            /**
+             * @description RFC 3339; the job does not start earlier.
+             * @example 2026-12-01T02:00:00Z
+             */
             not_before?: string;
-            /** @description A folder: `local://path` or a bare path. */
+            /**
+             * @description A folder: `local://path` or a bare path.
+             * @example thumbnails/talk
+             */
             output: string;
+            /** @description Whether existing outputs are replaced; `fail` if absent. */
             overwrite?: components["schemas"]["Overwrite"];
             /**
              * @description A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
              *     request leaves out. `_/web-1080p` names the shared preset if the account has its own with
              *     the same name.
+             * @example thumbnail-sprite
              */
             preset?: string;
+            /** @description Priority among the account's waiting jobs; `normal` if absent. */
             priority?: components["schemas"]["Priority"];
             /**
              * @description `single`: the time of the frame; `animated`: where it begins. A representative one is chosen
              *     if absent.
+             * @example 00:00:12.5
              */
-            timestamp?: unknown;
-            /** @description Event types to send to `webhook_url`; all if absent. */
+            timestamp?: number | string;
+            /**
+             * @description Event types to send to `webhook_url`; all if absent.
+             * @example [
+             *       "job.completed",
+             *       "job.failed"
+             *     ]
+             */
             webhook_events?: string[];
-            /** @description Where this job's events are sent, signed with the account's own secret. */
+            /**
+             * @description Where this job's events are sent, signed with the account's own secret.
+             * @example https://example.com/hook
+             */
             webhook_url?: string;
             /**
              * Format: uint32
              * @description Pixels of one thumbnail; 320 wide if neither side is given.
+             * @example 320
              */
             width?: number;
         };
@@ -4482,14 +6442,22 @@ export interface components {
          * @description A token; it is only in this response.
          */
         Token: {
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the token expires.
+             * @example 2026-12-07T11:24:31.940Z
+             */
             expires_at: string;
-            /** @description To be sent as `?token=…`. */
+            /**
+             * @description To be sent as `?token=…`.
+             * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+             */
             token: string;
             /**
              * @description The path with the token in it. For `outputs`, names of outputs, and the relative URLs in
              *     playlists, are appended to it. For `upload`, the file is sent to it by POST, as the body or in a
              *     form.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/
              */
             url?: string;
         };
@@ -4498,18 +6466,31 @@ export interface components {
          * @description What a token gives access to: one of `job`, `batch`, `outputs`, `feed` and `upload`.
          */
         TokenCreate: {
-            /** @description The events of this batch and its jobs. */
+            /**
+             * @description The events of this batch and its jobs.
+             * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+             */
             batch?: string;
-            /** @description True for all events of the account. */
+            /**
+             * @description True for all events of the account.
+             * @example true
+             */
             feed?: boolean;
-            /** @description The events of this job. */
+            /**
+             * @description The events of this job.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             job?: string;
-            /** @description The outputs of this job. */
+            /**
+             * @description The outputs of this job.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             outputs?: string;
             /**
              * Format: uint64
              * @description Lifetime in seconds, 1 to 3600, for `outputs` up to 604800 (7 days), for `upload` up to 86400; 300
              *     if absent.
+             * @example 3600
              */
             ttl?: number;
             /** @description One file, which a page sends to `url`. */
@@ -4520,7 +6501,10 @@ export interface components {
          * @description A token that is no longer to be accepted.
          */
         TokenRevoke: {
-            /** @description The token, or the URL or path that has it. */
+            /**
+             * @description The token, or the URL or path that has it.
+             * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+             */
             token: string;
         };
         /**
@@ -4528,63 +6512,114 @@ export interface components {
          * @description Selects streams of the input; without it, the best video and the best audio stream are used.
          */
         Tracks: {
-            /** @description Each a number from 0, a language like `en`, or `all`. */
-            audio?: unknown[];
-            /** @description Each a number from 0, a language like `en`, or `all`; they become streams of the output. */
-            subtitles?: unknown[];
+            /**
+             * @description Each a number from 0, a language like `en`, or `all`.
+             * @example [
+             *       0,
+             *       "en"
+             *     ]
+             */
+            audio?: (number | string)[];
+            /**
+             * @description Each a number from 0, a language like `en`, or `all`; they become streams of the output.
+             * @example [
+             *       "all"
+             *     ]
+             */
+            subtitles?: (number | string)[];
         };
         /**
          * Transcode
          * @description Chooses codecs and their settings; what is absent is inferred from the output name.
          */
         Transcode: {
-            audio_bitrate?: unknown;
+            /**
+             * @description Bits per second of the audio, as an integer or as text like `128k`; the codec's default if absent.
+             * @example 128k
+             */
+            audio_bitrate?: number | string;
             /**
              * @description `aac`, `mp3`, `opus`, `vorbis`, `ac3`, `flac`, `pcm`, `copy` or `none`.
              * @enum {string}
              */
             audio_codec?: "aac" | "mp3" | "opus" | "vorbis" | "ac3" | "flac" | "pcm" | "copy" | "none";
-            /** @description Overrides the container that the output name implies. */
+            /**
+             * @description Overrides the container that the output name implies.
+             * @example mp4
+             */
             container?: string;
             /**
              * Format: uint8
              * @description Constant quality, 0 is best; up to 51 for h264 and hevc, up to 63 for vp8, vp9 and av1.
+             * @example 23
              */
             crf?: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Frames per second, 1 to 240, as the operation `fps` converts to.
+             * @example 29.97
+             */
             fps?: number;
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Height in pixels, 16 to 8192; scaled to fit together with `width`.
+             * @example 720
+             */
             height?: number;
             /**
              * Format: uint32
              * @description The maximum number of frames between two keyframes.
+             * @example 50
              */
             keyframe_interval?: number;
-            /** @description A cap in addition to `crf` or `video_bitrate`. */
-            max_bitrate?: unknown;
-            /** @description FFmpeg's name, like `yuv420p10le`. */
+            /**
+             * @description A cap in addition to `crf` or `video_bitrate`.
+             * @example 4M
+             */
+            max_bitrate?: number | string;
+            /**
+             * @description FFmpeg's name, like `yuv420p10le`.
+             * @example yuv420p
+             */
             pixel_format?: string;
-            /** @description `ultrafast` to `veryslow`. */
+            /**
+             * @description `ultrafast` to `veryslow`.
+             * @example medium
+             */
             preset?: string;
-            /** @description The codec's profile, like `high` for h264. */
+            /**
+             * @description The codec's profile, like `high` for h264.
+             * @example high
+             */
             profile?: string;
             /**
              * Format: double
              * @description The VMAF to reach, 30 to 99, instead of `crf`: values of `crf` are tried on samples of the
              *     video.
+             * @example 93
              */
             target_vmaf?: number;
-            /** @description Encode in two passes; needs `video_bitrate`. */
+            /**
+             * @description Encode in two passes; needs `video_bitrate`.
+             * @example true
+             */
             two_pass?: boolean;
-            /** @description Bits per second on average, like 2500000 or "2.5M". */
-            video_bitrate?: unknown;
+            /**
+             * @description Bits per second on average, like 2500000 or "2.5M".
+             * @example 2.5M
+             */
+            video_bitrate?: number | string;
             /**
              * @description `h264`, `hevc`, `vp8`, `vp9`, `av1`, `prores`, `gif`, `mjpeg`, `png`, `webp`, `copy` or
              *     `none`.
              * @enum {string}
              */
             video_codec?: "h264" | "hevc" | "vp8" | "vp9" | "av1" | "prores" | "gif" | "mjpeg" | "png" | "webp" | "copy" | "none";
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Width in pixels, 16 to 8192; scaled to fit together with `height`.
+             * @example 1280
+             */
             width?: number;
         };
         /**
@@ -4592,9 +6627,21 @@ export interface components {
          * @description Keeps a section: `start` and either `duration` or `end`, in seconds or `[HH:]MM:SS.mmm`.
          */
         Trim: {
-            duration?: unknown;
-            end?: unknown;
-            start?: unknown;
+            /**
+             * @description How long the section is, in seconds, or as text like `00:01:30.5`; not together with `end`.
+             * @example 00:00:30
+             */
+            duration?: number | string;
+            /**
+             * @description Where the section ends, in seconds, or as text like `00:01:30.5`; the end of the input if absent.
+             * @example 00:01:30.500
+             */
+            end?: number | string;
+            /**
+             * @description Where the section begins, in seconds, or as text like `00:01:30.5`; 0 if absent.
+             * @example 00:01:00
+             */
+            start?: number | string;
         };
         /**
          * Upload
@@ -4604,29 +6651,80 @@ export interface components {
             /**
              * Format: date-time
              * @description When it was completely received.
+             * @example 2026-11-30T11:23:56.604Z
              */
             created_at: string;
             /**
              * Format: date-time
              * @description When it will be deleted; absent if it is kept permanently.
+             * @example 2026-12-07T11:24:31.940Z
              */
             expires_at?: string;
-            /** @description The name from `Content-Disposition`. */
+            /**
+             * @description The name from `Content-Disposition`.
+             * @example talk.mov
+             */
             file_name?: string;
-            /** @description Id, to be used as a job's `input`. */
+            /**
+             * @description Id, to be used as a job's `input`.
+             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             */
             id: string;
             /** @description The job that was submitted with it, if it was sent with a token that says so. */
             job?: components["schemas"]["Job"];
-            /** @description The result of probing it, as from `POST /probe`; absent if no worker could inspect it. */
-            media?: unknown;
-            /** @description SHA-256 of the content, in hex. */
+            /**
+             * @description The result of probing it, as from `POST /probe`; absent if no worker could inspect it.
+             * @example {
+             *       "bitrate": 1589963,
+             *       "duration": 5.312,
+             *       "format": "mov,mp4,m4a,3gp,3g2,mj2",
+             *       "streams": [
+             *         {
+             *           "codec": "h264",
+             *           "duration": 5.28,
+             *           "frame_rate": {
+             *             "den": 1,
+             *             "num": 25
+             *           },
+             *           "height": 720,
+             *           "index": 0,
+             *           "kind": "video",
+             *           "pixel_format": "yuv420p",
+             *           "profile": "Main",
+             *           "rotation": 0,
+             *           "width": 1280
+             *         },
+             *         {
+             *           "channels": 6,
+             *           "codec": "aac",
+             *           "duration": 5.312,
+             *           "index": 1,
+             *           "kind": "audio",
+             *           "layout": "5.1",
+             *           "profile": "LC",
+             *           "sample_rate": 48000
+             *         }
+             *       ]
+             *     }
+             */
+            media?: Record<string, never>;
+            /**
+             * @description SHA-256 of the content, in hex.
+             * @example f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd
+             */
             sha256: string;
             /**
              * Format: uint64
              * @description Size in bytes.
+             * @example 1055736
              */
             size: number;
-            /** @description What is unusual about the file, as sentences; empty if nothing is. */
+            /**
+             * @description What is unusual about the file, as sentences; empty if nothing is.
+             * @example [
+             *       "the name is that of AC-3, but the content is `mp3`; the content counts"
+             *     ]
+             */
             warnings: string[];
         };
         /**
@@ -4637,21 +6735,48 @@ export interface components {
             /**
              * Format: uint64
              * @description Maximum size of the file in bytes; the account's limit if absent.
+             * @example 100000000
              */
             max_bytes?: number;
             /**
              * @description The job that is submitted with the file as its `input`: the body of its POST, with its `kind`, up
              *     to 2 KiB.
+             * @example {
+             *       "kind": "stream",
+             *       "output": "streams/talk",
+             *       "preset": "hls-auto"
+             *     }
              */
-            then?: unknown;
+            then?: Record<string, never>;
         };
         /**
          * UploadPage
          * @description A page of uploads.
          */
         UploadPage: {
+            /**
+             * @description Uploads of this page, newest first.
+             * @example [
+             *       {
+             *         "created_at": "2026-11-30T11:23:56.604Z",
+             *         "expires_at": "2026-12-07T11:23:56.604Z",
+             *         "file_name": "talk.mov",
+             *         "id": "upload_01a22c3a0a747680a45c3dd1adc2d1df",
+             *         "sha256": "f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd",
+             *         "size": 1055736
+             *       }
+             *     ]
+             */
             data: components["schemas"]["UploadSummary"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example dXBsb2FkXzAxYTIyYzNhMGE3NDc2ODBhNDVjM2RkMWFkYzJkMWRm
+             */
             next_cursor?: string;
         };
         /**
@@ -4659,9 +6784,17 @@ export interface components {
          * @description The uploads of all accounts.
          */
         UploadStats: {
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Their total size in bytes.
+             * @example 1055736
+             */
             bytes: number;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of stored uploads.
+             * @example 37
+             */
             count: number;
         };
         /**
@@ -4672,22 +6805,34 @@ export interface components {
             /**
              * Format: date-time
              * @description When it was completely received.
+             * @example 2026-11-30T11:23:56.604Z
              */
             created_at: string;
             /**
              * Format: date-time
              * @description When it will be deleted; absent if it is kept permanently.
+             * @example 2026-12-07T11:24:31.940Z
              */
             expires_at?: string;
-            /** @description The name that the client sent. */
+            /**
+             * @description The name that the client sent.
+             * @example talk.mov
+             */
             file_name?: string;
-            /** @description Id, to be used as a job's `input`. */
+            /**
+             * @description Id, to be used as a job's `input`.
+             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             */
             id: string;
-            /** @description SHA-256 of the content, in hex. */
+            /**
+             * @description SHA-256 of the content, in hex.
+             * @example f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd
+             */
             sha256: string;
             /**
              * Format: uint64
              * @description Size in bytes.
+             * @example 1055736
              */
             size: number;
         };
@@ -4699,17 +6844,63 @@ export interface components {
             /**
              * Format: uint32
              * @description Number of encoding passes over the input.
+             * @example 1
              */
             passes?: number;
-            /** @description Codecs, filters, sizes and rates that the worker would use; times are in seconds. */
-            plan: unknown;
+            /**
+             * @description Codecs, filters, sizes and rates that the worker would use; times are in seconds.
+             * @example {
+             *       "audio": [
+             *         {
+             *           "bitrate": 128000,
+             *           "channels": 2,
+             *           "codec": "aac",
+             *           "filters": [],
+             *           "sample_rate": 48000
+             *         }
+             *       ],
+             *       "container": "mp4",
+             *       "duration": 5.312,
+             *       "notes": [
+             *         "the input's audio has 6 channels, and is mixed down to 2"
+             *       ],
+             *       "video": {
+             *         "codec": "h264",
+             *         "filters": [],
+             *         "height": 720,
+             *         "preset": "medium",
+             *         "quality": {
+             *           "bitrate": null,
+             *           "crf": 23,
+             *           "max_bitrate": null,
+             *           "target_vmaf": null,
+             *           "two_pass": false
+             *         },
+             *         "rate": {
+             *           "den": 1,
+             *           "num": 25
+             *         },
+             *         "width": 1280
+             *       }
+             *     }
+             */
+            plan: Record<string, never>;
             /**
              * @description The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
              * @enum {string}
              */
             pool: "cpu" | "vaapi" | "nvenc" | "qsv";
+            /**
+             * @description Always true; a job that would fail is answered with a problem.
+             * @example true
+             */
             valid: boolean;
-            /** @description The warnings that the response to the job's POST would contain. */
+            /**
+             * @description The warnings that the response to the job's POST would contain.
+             * @example [
+             *       "no worker has `vaapi` now; the CPU is used if none comes"
+             *     ]
+             */
             warnings: string[];
         };
         /**
@@ -4717,18 +6908,27 @@ export interface components {
          * @description A waiting job.
          */
         Waiting: {
+            /**
+             * @description Id of the waiting job.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             job_id: string;
             /**
              * Format: uint64
              * @description Position among the account's waiting jobs, from 1; absent while it may not start yet.
+             * @example 1
              */
             place?: number;
             /**
              * @description `scheduled`, `backoff`, `waiting_for`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`,
              *     `priority` or `busy`
+             * @example busy
              */
             reason: string;
-            /** @description The reason as text. */
+            /**
+             * @description The reason as text.
+             * @example every slot is taken
+             */
             why: string;
         };
         /**
@@ -4736,17 +6936,23 @@ export interface components {
          * @description Overlays an image on the video.
          */
         Watermark: {
-            end?: unknown;
+            /**
+             * @description When the image disappears, in seconds, or as text like `00:01:30.5`; at the end if absent.
+             * @example 30
+             */
+            end?: number | string;
             /** @description PNG, JPEG or WebP. */
             image: components["schemas"]["InputLocation"];
             /**
              * Format: uint32
              * @description Pixels between it and the edges; 16 if absent.
+             * @example 24
              */
             margin?: number;
             /**
              * Format: double
              * @description Opacity, 0 to 1.
+             * @example 0.8
              */
             opacity?: number;
             /**
@@ -4758,44 +6964,92 @@ export interface components {
             /**
              * Format: double
              * @description Its width as a fraction of the video's, 0.01 to 1; its own size if absent.
+             * @example 0.15
              */
             scale?: number;
-            start?: unknown;
+            /**
+             * @description When the image appears, in seconds, or as text like `00:01:30.5`; from the beginning if absent.
+             * @example 2
+             */
+            start?: number | string;
         };
         /**
          * Webhook
          * @description A webhook.
          */
         Webhook: {
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Maximum number of concurrent deliveries, 1 to 16.
+             * @example 4
+             */
             concurrency: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Time of creation (RFC 3339, UTC).
+             * @example 2026-11-30T11:23:56.604Z
+             */
             created_at: string;
+            /**
+             * @description Description for people; absent if there is none, or once erased.
+             * @example Publishes finished videos.
+             */
             description?: string;
             /**
              * @description `owner`, `gone` (the endpoint responded 410) or `failing` (for days)
              * @enum {string}
              */
             disabled_by?: "owner" | "gone" | "failing";
-            /** @description Event types, or groups like `job.*`; all if empty. */
+            /**
+             * @description Event types, or groups like `job.*`; all if empty.
+             * @example [
+             *       "job.completed",
+             *       "job.failed",
+             *       "batch.*"
+             *     ]
+             */
             events: string[];
+            /**
+             * @description Id of the webhook, `hook_…`.
+             * @example hook_01a22c3a0ece768e8b88a6c41b229a40
+             */
             id: string;
-            /** @description Until when deliveries are also signed with the previous secret. */
+            /**
+             * @description Until when deliveries are also signed with the previous secret.
+             * @example 2026-12-01T11:23:56.604Z
+             */
             old_secret_until?: string;
-            /** @description The Ed25519 key that verifies `v1a` signatures: `whpk_` followed by base64. Absent once erased. */
+            /**
+             * @description The Ed25519 key that verifies `v1a` signatures: `whpk_` followed by base64. Absent once erased.
+             * @example whpk_t8Ctf8vnDRPLKeBCecfcsDkvRM1gt4MI/I/1/jFUCCM=
+             */
             public_key?: string;
-            /** @description The secret; only in the response that creates or rotates it. */
+            /**
+             * @description The secret; only in the response that creates or rotates it.
+             * @example whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=
+             */
             secret?: string;
             /**
              * @description `enabled` or `disabled`
              * @enum {string}
              */
             status: "enabled" | "disabled";
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Time of the latest change (RFC 3339, UTC).
+             * @example 2026-11-30T11:24:31.940Z
+             */
             updated_at: string;
-            /** @description Absent once erased. */
+            /**
+             * @description Absent once erased.
+             * @example https://example.com/hook
+             */
             url?: string;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of the webhook's events so far; `If-Match` compares it.
+             * @example 4
+             */
             version: number;
         };
         /**
@@ -4806,13 +7060,27 @@ export interface components {
             /**
              * Format: uint32
              * @description Concurrent deliveries, 1 to 16; 4 if absent. Deliveries of one job are sent one at a time.
+             * @example 4
              */
             concurrency?: number;
-            /** @description A description for people, up to 500 bytes. */
+            /**
+             * @description A description for people, up to 500 bytes.
+             * @example Publishes finished videos.
+             */
             description?: string;
-            /** @description Event types, or groups like `job.*`; all if absent. */
+            /**
+             * @description Event types, or groups like `job.*`; all if absent.
+             * @example [
+             *       "job.completed",
+             *       "job.failed",
+             *       "batch.*"
+             *     ]
+             */
             events?: string[];
-            /** @description The endpoint, `https://…` or `http://…`. */
+            /**
+             * @description The endpoint, `https://…` or `http://…`.
+             * @example https://example.com/hook
+             */
             url: string;
         };
         /**
@@ -4820,8 +7088,35 @@ export interface components {
          * @description A page of webhooks.
          */
         WebhookPage: {
+            /**
+             * @description Webhooks of this page, in order of creation.
+             * @example [
+             *       {
+             *         "concurrency": 4,
+             *         "created_at": "2026-11-30T11:23:56.604Z",
+             *         "events": [
+             *           "job.completed",
+             *           "job.failed"
+             *         ],
+             *         "id": "hook_01a22c3a0ece768e8b88a6c41b229a40",
+             *         "public_key": "whpk_t8Ctf8vnDRPLKeBCecfcsDkvRM1gt4MI/I/1/jFUCCM=",
+             *         "status": "enabled",
+             *         "updated_at": "2026-11-30T11:23:56.604Z",
+             *         "url": "https://example.com/hook",
+             *         "version": 1
+             *       }
+             *     ]
+             */
             data: components["schemas"]["Webhook"][];
+            /**
+             * @description True if there are further entries after this page.
+             * @example false
+             */
             has_more: boolean;
+            /**
+             * @description Value of `cursor` that requests the next page; absent on the last page.
+             * @example aG9va18wMWEyMmMzYTBlY2U3NjhlOGI4OGE2YzQxYjIyOWE0MA
+             */
             next_cursor?: string;
         };
         /**
@@ -4829,13 +7124,35 @@ export interface components {
          * @description Changes of a webhook.
          */
         WebhookPatch: {
-            /** Format: uint32 */
+            /**
+             * Format: uint32
+             * @description Maximum number of concurrent deliveries, 1 to 16.
+             * @example 4
+             */
             concurrency?: number;
-            /** @description `null` removes it. */
-            description?: string;
-            /** @description False to disable deliveries, true to enable them again. */
+            /**
+             * @description `null` removes it.
+             * @example Publishes finished videos.
+             */
+            description?: string | null;
+            /**
+             * @description False to disable deliveries, true to enable them again.
+             * @example true
+             */
             enabled?: boolean;
+            /**
+             * @description Event types, or groups like `job.*`; all if empty.
+             * @example [
+             *       "job.completed",
+             *       "job.failed",
+             *       "batch.*"
+             *     ]
+             */
             events?: string[];
+            /**
+             * @description The endpoint, `https://…` or `http://…`.
+             * @example https://example.com/hook
+             */
             url?: string;
         };
         /**
@@ -4843,7 +7160,10 @@ export interface components {
          * @description The range of events to replay.
          */
         WebhookReplay: {
-            /** @description Events after this position are sent again; a value of `X-Log-Position` or an event's `id`. */
+            /**
+             * @description Events after this position are sent again; a value of `X-Log-Position` or an event's `id`.
+             * @example 1-1204-0
+             */
             after: string;
         };
         /**
@@ -4851,10 +7171,27 @@ export interface components {
          * @description The explanation of a job's state.
          */
         Why: {
-            /** @description One sentence for each event that led to the state. */
+            /**
+             * @description One sentence for each event that led to the state.
+             * @example [
+             *       {
+             *         "cause": "request 01a22c3a116070cc85891081b82cfe57",
+             *         "position": "1-65-0",
+             *         "says": "The holder of key_01a22c3a0f79751b9c332ec734e4fb10 submitted it (convert).",
+             *         "time": "2026-11-30T11:23:56.604Z"
+             *       }
+             *     ]
+             */
             because: components["schemas"]["Sentence"][];
+            /**
+             * @description Id of the job.
+             * @example job_01a22c327f23768ca08e8456ad4c520c
+             */
             job_id: string;
-            /** @description Why the job is waiting now, if it is. */
+            /**
+             * @description Why the job is waiting now, if it is.
+             * @example It is number 1 in its account's queue: every slot is taken.
+             */
             waits?: string;
         };
         /**
@@ -4862,16 +7199,22 @@ export interface components {
          * @description The live workers.
          */
         WorkerStats: {
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Number of live workers.
+             * @example 4
+             */
             count: number;
             /**
              * Format: uint64
              * @description Jobs that they run now.
+             * @example 5
              */
             running: number;
             /**
              * Format: uint64
              * @description Jobs that they can run at once.
+             * @example 8
              */
             slots: number;
         };
@@ -5040,7 +7383,10 @@ export interface operations {
             query?: {
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example YWNtZQ
+                 */
                 cursor?: string;
             };
             header?: never;
@@ -5084,11 +7430,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An `ETag`; the response is 304 if it is still current. */
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "v4"
+                 */
                 "If-None-Match"?: string;
             };
             path: {
-                /** @description The tenant's name. */
+                /**
+                 * @description The tenant's name.
+                 * @example acme
+                 */
                 tenant: string;
             };
             cookie?: never;
@@ -5139,7 +7491,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The tenant's name. */
+                /**
+                 * @description The tenant's name.
+                 * @example acme
+                 */
                 tenant: string;
             };
             cookie?: never;
@@ -5183,11 +7538,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The tenant's name. */
+                /**
+                 * @description The tenant's name.
+                 * @example acme
+                 */
                 tenant: string;
             };
             cookie?: never;
@@ -5241,7 +7602,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The tenant's name. */
+                /**
+                 * @description The tenant's name.
+                 * @example acme
+                 */
                 tenant: string;
             };
             cookie?: never;
@@ -5284,23 +7648,47 @@ export interface operations {
     listAudit: {
         parameters: {
             query?: {
-                /** @description The tenant's name. */
+                /**
+                 * @description The tenant's name.
+                 * @example acme
+                 */
                 tenant?: string;
-                /** @description Only what this key or process did. */
+                /**
+                 * @description Only what this key or process did.
+                 * @example key_01a22c3a0f79751b9c332ec734e4fb10
+                 */
                 actor?: string;
-                /** @description Only this action, like `key.created`. */
+                /**
+                 * @description Only this action, like `key.created`.
+                 * @example key.created
+                 */
                 action?: string;
-                /** @description Only requests from this address. */
+                /**
+                 * @description Only requests from this address.
+                 * @example 203.0.113.7
+                 */
                 address?: string;
-                /** @description Only entries of this time or later (RFC 3339). */
+                /**
+                 * @description Only entries of this time or later (RFC 3339).
+                 * @example 2026-11-01T00:00:00Z
+                 */
                 since?: string;
-                /** @description Only entries of earlier times than this (RFC 3339). */
+                /**
+                 * @description Only entries of earlier times than this (RFC 3339).
+                 * @example 2026-12-01T00:00:00Z
+                 */
                 until?: string;
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example MTc5NjAzNzgzNjYwNCBkZWNpc2lvbiA3MyAw
+                 */
                 cursor?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
@@ -5514,15 +7902,27 @@ export interface operations {
     listDeadLetters: {
         parameters: {
             query?: {
-                /** @description The tenant's name. */
+                /**
+                 * @description The tenant's name.
+                 * @example acme
+                 */
                 tenant?: string;
-                /** @description Only jobs that failed with this code. */
+                /**
+                 * @description Only jobs that failed with this code.
+                 * @example media_crashed
+                 */
                 code?: string;
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 cursor?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
@@ -5775,9 +8175,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
-                /** @description `wait=N` waits up to N seconds for the job to end (RFC 7240). */
+                /**
+                 * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
+                 * @example wait=60
+                 */
                 Prefer?: string;
             };
             path?: never;
@@ -5828,11 +8234,17 @@ export interface operations {
     listKeys: {
         parameters: {
             query?: {
-                /** @description The tenant's name. */
+                /**
+                 * @description The tenant's name.
+                 * @example acme
+                 */
                 tenant?: string;
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example a2V5XzAxYTIyYzNhMGY3OTc1MWI5YzMzMmVjNzM0ZTRmYjEw
+                 */
                 cursor?: string;
             };
             header?: never;
@@ -5876,7 +8288,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -5928,11 +8343,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An `ETag`; the response is 304 if it is still current. */
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "v4"
+                 */
                 "If-None-Match"?: string;
             };
             path: {
-                /** @description The key's id, `key_…`. */
+                /**
+                 * @description The key's id, `key_…`.
+                 * @example key_01a22c3a0f79751b9c332ec734e4fb10
+                 */
                 id: string;
             };
             cookie?: never;
@@ -5982,11 +8403,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The key's id, `key_…`. */
+                /**
+                 * @description The key's id, `key_…`.
+                 * @example key_01a22c3a0f79751b9c332ec734e4fb10
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6039,11 +8466,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The key's id, `key_…`. */
+                /**
+                 * @description The key's id, `key_…`.
+                 * @example key_01a22c3a0f79751b9c332ec734e4fb10
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6096,11 +8529,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The key's id, `key_…`. */
+                /**
+                 * @description The key's id, `key_…`.
+                 * @example key_01a22c3a0f79751b9c332ec734e4fb10
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6144,15 +8583,24 @@ export interface operations {
     rotateKey: {
         parameters: {
             query?: {
-                /** @description How long the old secret stays valid, in seconds. */
+                /**
+                 * @description How long the old secret stays valid, in seconds.
+                 * @example 3600
+                 */
                 grace?: number;
             };
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The key's id, `key_…`. */
+                /**
+                 * @description The key's id, `key_…`.
+                 * @example key_01a22c3a0f79751b9c332ec734e4fb10
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6198,7 +8646,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The key's id, `key_…`. */
+                /**
+                 * @description The key's id, `key_…`.
+                 * @example key_01a22c3a0f79751b9c332ec734e4fb10
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6242,9 +8693,15 @@ export interface operations {
             query?: {
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example YmF0Y2hfMDFhMjJjM2EwZWE3NzJhM2E2NTM2ZTVhMWRjNTE0NzY
+                 */
                 cursor?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
@@ -6288,7 +8745,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -6339,7 +8799,10 @@ export interface operations {
     getBatchStats: {
         parameters: {
             query?: {
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
@@ -6382,12 +8845,18 @@ export interface operations {
     getBatch: {
         parameters: {
             query?: {
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
             path: {
-                /** @description The batch's id, `batch_…`. */
+                /**
+                 * @description The batch's id, `batch_…`.
+                 * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6431,7 +8900,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The batch's id, `batch_…`. */
+                /**
+                 * @description The batch's id, `batch_…`.
+                 * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6475,11 +8947,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The position of the last event that was received; the stream resumes after it. */
+                /**
+                 * @description The position of the last event that was received; the stream resumes after it.
+                 * @example 1-1204-0
+                 */
                 "Last-Event-ID"?: string;
             };
             path: {
-                /** @description The batch's id, `batch_…`. */
+                /**
+                 * @description The batch's id, `batch_…`.
+                 * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6524,28 +9002,55 @@ export interface operations {
     listBatchJobs: {
         parameters: {
             query?: {
-                /** @description Only entries with this status. */
+                /**
+                 * @description Only entries with this status.
+                 * @example failed
+                 */
                 status?: string;
-                /** @description `convert`, `stream`, `thumbnails`, `analyze` or `probe`. */
+                /**
+                 * @description `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+                 * @example convert
+                 */
                 kind?: string;
-                /** @description Only jobs that used this version of a preset, like `web-1080p@3`. */
+                /**
+                 * @description Only jobs that used this version of a preset, like `web-1080p@3`.
+                 * @example web-1080p@3
+                 */
                 preset?: string;
-                /** @description Only jobs that were submitted after this time (RFC 3339). */
+                /**
+                 * @description Only jobs that were submitted after this time (RFC 3339).
+                 * @example 2026-11-01T00:00:00Z
+                 */
                 created_after?: string;
-                /** @description Only jobs that were submitted before this time (RFC 3339). */
+                /**
+                 * @description Only jobs that were submitted before this time (RFC 3339).
+                 * @example 2026-12-01T00:00:00Z
+                 */
                 created_before?: string;
-                /** @description `created_at:desc` (the default) or `created_at:asc`. */
+                /**
+                 * @description `created_at:desc` (the default) or `created_at:asc`.
+                 * @example created_at:asc
+                 */
                 sort?: string;
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example am9iXzAxYTIyYzM4OWExMTcxMjliYjkxOTExZWVhZmMxOWY0LjY0NDUyZTJhZmJjNQ
+                 */
                 cursor?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
             path: {
-                /** @description The batch's id, `batch_…`. */
+                /**
+                 * @description The batch's id, `batch_…`.
+                 * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6589,7 +9094,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The batch's id, `batch_…`. */
+                /**
+                 * @description The batch's id, `batch_…`.
+                 * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+                 */
                 id: string;
             };
             cookie?: never;
@@ -6673,9 +9181,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
-                /** @description `wait=N` waits up to N seconds for the job to end (RFC 7240). */
+                /**
+                 * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
+                 * @example wait=60
+                 */
                 Prefer?: string;
             };
             path?: never;
@@ -6775,15 +9289,24 @@ export interface operations {
     getEvents: {
         parameters: {
             query?: {
-                /** @description The position after which the events begin. */
+                /**
+                 * @description The position after which the events begin.
+                 * @example 1-1204-0
+                 */
                 after?: string;
                 /** @description The number of entries of a page. */
                 limit?: number;
             };
             header?: {
-                /** @description The position of the last event that was received; the stream resumes after it. */
+                /**
+                 * @description The position of the last event that was received; the stream resumes after it.
+                 * @example 1-1204-0
+                 */
                 "Last-Event-ID"?: string;
-                /** @description `text/event-stream`, or `application/json` for the events so far. */
+                /**
+                 * @description `text/event-stream`, or `application/json` for the events so far.
+                 * @example application/json
+                 */
                 Accept?: string;
             };
             path?: never;
@@ -6946,25 +9469,50 @@ export interface operations {
                 /**
                  * @description One or more of `queued`, `processing`, `completed`, `failed` and `cancelled`, separated by
                  *     commas.
+                 * @example queued,processing
                  */
                 status?: string;
-                /** @description `convert`, `stream`, `thumbnails`, `analyze` or `probe`. */
+                /**
+                 * @description `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+                 * @example convert
+                 */
                 kind?: string;
-                /** @description Only jobs of this batch. */
+                /**
+                 * @description Only jobs of this batch.
+                 * @example batch_01a22c3a0ea772a3a6536e5a1dc51476
+                 */
                 batch_id?: string;
-                /** @description Only jobs that used this version of a preset, like `web-1080p@3`. */
+                /**
+                 * @description Only jobs that used this version of a preset, like `web-1080p@3`.
+                 * @example web-1080p@3
+                 */
                 preset?: string;
-                /** @description Only jobs that were submitted after this time (RFC 3339). */
+                /**
+                 * @description Only jobs that were submitted after this time (RFC 3339).
+                 * @example 2026-11-01T00:00:00Z
+                 */
                 created_after?: string;
-                /** @description Only jobs that were submitted before this time (RFC 3339). */
+                /**
+                 * @description Only jobs that were submitted before this time (RFC 3339).
+                 * @example 2026-12-01T00:00:00Z
+                 */
                 created_before?: string;
-                /** @description `created_at:desc` (the default) or `created_at:asc`. */
+                /**
+                 * @description `created_at:desc` (the default) or `created_at:asc`.
+                 * @example created_at:asc
+                 */
                 sort?: string;
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example am9iXzAxYTIyYzM4OWExMTcxMjliYjkxOTExZWVhZmMxOWY0LjY0NDUyZTJhZmJjNQ
+                 */
                 cursor?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
@@ -7007,19 +9555,34 @@ export interface operations {
     getJob: {
         parameters: {
             query?: {
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
-                /** @description The job as it was at a version (`v3`), a time, or the position of an event. */
+                /**
+                 * @description The job as it was at a version (`v3`), a time, or the position of an event.
+                 * @example v3
+                 */
                 at?: string;
             };
             header?: {
-                /** @description An `ETag`; the response is 304 if it is still current. */
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "v4"
+                 */
                 "If-None-Match"?: string;
-                /** @description `wait=N` waits up to N seconds for the job to end (RFC 7240). */
+                /**
+                 * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
+                 * @example wait=60
+                 */
                 Prefer?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7069,11 +9632,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7118,11 +9687,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7175,11 +9750,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7223,12 +9804,18 @@ export interface operations {
     diffJobs: {
         parameters: {
             query?: {
-                /** @description The job to compare with; the one that this job reruns if absent. */
+                /**
+                 * @description The job to compare with; the one that this job reruns if absent.
+                 * @example job_01a22c3a0cfe74c6b3c494b378664a8a
+                 */
                 with?: string;
             };
             header?: never;
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7271,13 +9858,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The position of the last event that was received; the stream resumes after it. */
+                /**
+                 * @description The position of the last event that was received; the stream resumes after it.
+                 * @example 1-1204-0
+                 */
                 "Last-Event-ID"?: string;
-                /** @description `text/event-stream`, or `application/json` for the events so far. */
+                /**
+                 * @description `text/event-stream`, or `application/json` for the events so far.
+                 * @example application/json
+                 */
                 Accept?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7330,12 +9926,18 @@ export interface operations {
             query?: {
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example 1204
+                 */
                 cursor?: string;
             };
             header?: never;
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7379,12 +9981,18 @@ export interface operations {
             query?: {
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example MjQwcC8wMDAwMS5tNHM
+                 */
                 cursor?: string;
             };
             header?: never;
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7427,11 +10035,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7475,25 +10089,49 @@ export interface operations {
     getJobOutputInFolder: {
         parameters: {
             query?: {
-                /** @description Saves the file under this name instead of showing it; under its own if empty. */
+                /**
+                 * @description Saves the file under this name instead of showing it; under its own if empty.
+                 * @example part-1.m4s
+                 */
                 download?: string;
             };
             header?: {
-                /** @description A part of the file, like `bytes=0-1023`. */
+                /**
+                 * @description A part of the file, like `bytes=0-1023`.
+                 * @example bytes=0-1023
+                 */
                 Range?: string;
-                /** @description An `ETag` or a date: `Range` counts only if the file is still that one. */
+                /**
+                 * @description An `ETag` or a date: `Range` counts only if the file is still that one.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
                 "If-Range"?: string;
-                /** @description An `ETag`; the response is 304 if it is still current. */
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
                 "If-None-Match"?: string;
-                /** @description A date; the response is 304 if the file is not newer. */
+                /**
+                 * @description A date; the response is 304 if the file is not newer.
+                 * @example Mon, 30 Nov 2026 11:24:31 GMT
+                 */
                 "If-Modified-Since"?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
-                /** @description The folder of the output, as a manifest names it. */
+                /**
+                 * @description The folder of the output, as a manifest names it.
+                 * @example 720p
+                 */
                 folder: string;
-                /** @description The output's name. */
+                /**
+                 * @description The output's name.
+                 * @example 00001.m4s
+                 */
                 name: string;
             };
             cookie?: never;
@@ -7578,15 +10216,27 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
-                /** @description The folder of the output, as a manifest names it. */
+                /**
+                 * @description The folder of the output, as a manifest names it.
+                 * @example 720p
+                 */
                 folder: string;
-                /** @description The output's name. */
+                /**
+                 * @description The output's name.
+                 * @example 00001.m4s
+                 */
                 name: string;
             };
             cookie?: never;
@@ -7630,23 +10280,44 @@ export interface operations {
     getJobOutput: {
         parameters: {
             query?: {
-                /** @description Saves the file under this name instead of showing it; under its own if empty. */
+                /**
+                 * @description Saves the file under this name instead of showing it; under its own if empty.
+                 * @example talk.mp4
+                 */
                 download?: string;
             };
             header?: {
-                /** @description A part of the file, like `bytes=0-1023`. */
+                /**
+                 * @description A part of the file, like `bytes=0-1023`.
+                 * @example bytes=0-1023
+                 */
                 Range?: string;
-                /** @description An `ETag` or a date: `Range` counts only if the file is still that one. */
+                /**
+                 * @description An `ETag` or a date: `Range` counts only if the file is still that one.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
                 "If-Range"?: string;
-                /** @description An `ETag`; the response is 304 if it is still current. */
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
                 "If-None-Match"?: string;
-                /** @description A date; the response is 304 if the file is not newer. */
+                /**
+                 * @description A date; the response is 304 if the file is not newer.
+                 * @example Mon, 30 Nov 2026 11:24:31 GMT
+                 */
                 "If-Modified-Since"?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
-                /** @description The output's name. */
+                /**
+                 * @description The output's name.
+                 * @example talk.mp4
+                 */
                 name: string;
             };
             cookie?: never;
@@ -7731,13 +10402,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
-                /** @description The output's name. */
+                /**
+                 * @description The output's name.
+                 * @example talk.mp4
+                 */
                 name: string;
             };
             cookie?: never;
@@ -7782,13 +10462,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
-                /** @description `wait=N` waits up to N seconds for the job to end (RFC 7240). */
+                /**
+                 * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
+                 * @example wait=60
+                 */
                 Prefer?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7840,11 +10529,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7890,7 +10585,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The job's id, `job_…`. */
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
                 id: string;
             };
             cookie?: never;
@@ -7974,9 +10672,15 @@ export interface operations {
             query?: {
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example bmV3cy03MjBwIGFjbWU
+                 */
                 cursor?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
@@ -8020,7 +10724,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -8072,11 +10779,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An `ETag`; the response is 304 if it is still current. */
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "v4"
+                 */
                 "If-None-Match"?: string;
             };
             path: {
-                /** @description The preset's name. */
+                /**
+                 * @description The preset's name.
+                 * @example news-720p
+                 */
                 name: string;
             };
             cookie?: never;
@@ -8126,11 +10839,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The preset's name. */
+                /**
+                 * @description The preset's name.
+                 * @example news-720p
+                 */
                 name: string;
             };
             cookie?: never;
@@ -8183,11 +10902,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The preset's name. */
+                /**
+                 * @description The preset's name.
+                 * @example news-720p
+                 */
                 name: string;
             };
             cookie?: never;
@@ -8232,13 +10957,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An `ETag`; the response is 304 if it is still current. */
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "v4"
+                 */
                 "If-None-Match"?: string;
             };
             path: {
-                /** @description The preset's name. */
+                /**
+                 * @description The preset's name.
+                 * @example news-720p
+                 */
                 name: string;
-                /** @description A version number, from 1. */
+                /**
+                 * @description A version number, from 1.
+                 * @example 3
+                 */
                 version: number;
             };
             cookie?: never;
@@ -8288,13 +11022,22 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @description The preset's name. */
+                /**
+                 * @description The preset's name.
+                 * @example news-720p
+                 */
                 name: string;
-                /** @description A version number, from 1. */
+                /**
+                 * @description A version number, from 1.
+                 * @example 3
+                 */
                 version: number;
             };
             cookie?: never;
@@ -8346,9 +11089,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
-                /** @description `wait=N` waits up to N seconds for the job to end (RFC 7240). */
+                /**
+                 * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
+                 * @example wait=60
+                 */
                 Prefer?: string;
             };
             path?: never;
@@ -8401,7 +11150,10 @@ export interface operations {
             query?: {
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
@@ -8445,9 +11197,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
-                /** @description `wait=N` waits up to N seconds for the job to end (RFC 7240). */
+                /**
+                 * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
+                 * @example wait=60
+                 */
                 Prefer?: string;
             };
             path?: never;
@@ -8499,9 +11257,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
-                /** @description `wait=N` waits up to N seconds for the job to end (RFC 7240). */
+                /**
+                 * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
+                 * @example wait=60
+                 */
                 Prefer?: string;
             };
             path?: never;
@@ -8652,9 +11416,15 @@ export interface operations {
             query?: {
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example dXBsb2FkXzAxYTIyYzNhMGE3NDc2ODBhNDVjM2RkMWFkYzJkMWRm
+                 */
                 cursor?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
@@ -8698,9 +11468,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description `attachment; filename="video.mp4"`, or with `filename*` as in RFC 6266. */
+                /**
+                 * @description `attachment; filename="video.mp4"`, or with `filename*` as in RFC 6266.
+                 * @example attachment; filename="talk.mov"
+                 */
                 "Content-Disposition"?: string;
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -8757,11 +11533,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An `ETag`; the response is 304 if it is still current. */
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "v4"
+                 */
                 "If-None-Match"?: string;
             };
             path: {
-                /** @description The upload's id, `upload_…`. */
+                /**
+                 * @description The upload's id, `upload_…`.
+                 * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+                 */
                 id: string;
             };
             cookie?: never;
@@ -8812,7 +11594,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The upload's id, `upload_…`. */
+                /**
+                 * @description The upload's id, `upload_…`.
+                 * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+                 */
                 id: string;
             };
             cookie?: never;
@@ -8858,17 +11643,30 @@ export interface operations {
                 /**
                  * @description Up to four of `day`, `month`, `kind`, `codec`, `status` and `label.<name>`, separated by commas;
                  *     `month` if absent.
+                 * @example day,kind
                  */
                 group_by?: string;
-                /** @description The first day, like `2026-11-01`. */
+                /**
+                 * @description The first day, like `2026-11-01`.
+                 * @example 2026-11-01
+                 */
                 from?: string;
-                /** @description The day after the last one. */
+                /**
+                 * @description The day after the last one.
+                 * @example 2026-12-01
+                 */
                 to?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: {
-                /** @description `text/event-stream`, or `application/json` for the events so far. */
+                /**
+                 * @description `text/csv` for a table, or `application/json` (the default).
+                 * @example text/csv
+                 */
                 Accept?: string;
             };
             path?: never;
@@ -8960,9 +11758,15 @@ export interface operations {
             query?: {
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example aG9va18wMWEyMmMzYTBlY2U3NjhlOGI4OGE2YzQxYjIyOWE0MA
+                 */
                 cursor?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
@@ -9006,7 +11810,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours. */
+                /**
+                 * @description 1 to 255 characters. A repeated request with the same key and body gets the response of the first one, for 48 hours.
+                 * @example talk-2026-11-30
+                 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -9098,11 +11905,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description An `ETag`; the response is 304 if it is still current. */
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "v4"
+                 */
                 "If-None-Match"?: string;
             };
             path: {
-                /** @description The webhook's id, `hook_…`. */
+                /**
+                 * @description The webhook's id, `hook_…`.
+                 * @example hook_01a22c3a0ece768e8b88a6c41b229a40
+                 */
                 id: string;
             };
             cookie?: never;
@@ -9152,11 +11965,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The webhook's id, `hook_…`. */
+                /**
+                 * @description The webhook's id, `hook_…`.
+                 * @example hook_01a22c3a0ece768e8b88a6c41b229a40
+                 */
                 id: string;
             };
             cookie?: never;
@@ -9201,11 +12020,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The webhook's id, `hook_…`. */
+                /**
+                 * @description The webhook's id, `hook_…`.
+                 * @example hook_01a22c3a0ece768e8b88a6c41b229a40
+                 */
                 id: string;
             };
             cookie?: never;
@@ -9257,18 +12082,30 @@ export interface operations {
     listDeliveries: {
         parameters: {
             query?: {
-                /** @description Only entries with this status. */
+                /**
+                 * @description Only entries with this status.
+                 * @example failed
+                 */
                 status?: string;
                 /** @description The number of entries of a page. */
                 limit?: number;
-                /** @description `next_cursor` of the page before. */
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example MTIwNCAwIGV2dF8xMjA0LTA
+                 */
                 cursor?: string;
-                /** @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it. */
+                /**
+                 * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
+                 * @example 1-65-0
+                 */
                 min_position?: string;
             };
             header?: never;
             path: {
-                /** @description The webhook's id, `hook_…`. */
+                /**
+                 * @description The webhook's id, `hook_…`.
+                 * @example hook_01a22c3a0ece768e8b88a6c41b229a40
+                 */
                 id: string;
             };
             cookie?: never;
@@ -9312,7 +12149,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The webhook's id, `hook_…`. */
+                /**
+                 * @description The webhook's id, `hook_…`.
+                 * @example hook_01a22c3a0ece768e8b88a6c41b229a40
+                 */
                 id: string;
             };
             cookie?: never;
@@ -9364,11 +12204,17 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `ETag` of the version that may be changed; any version if absent. */
+                /**
+                 * @description The `ETag` of the version that may be changed; any version if absent.
+                 * @example "v3"
+                 */
                 "If-Match"?: string;
             };
             path: {
-                /** @description The webhook's id, `hook_…`. */
+                /**
+                 * @description The webhook's id, `hook_…`.
+                 * @example hook_01a22c3a0ece768e8b88a6c41b229a40
+                 */
                 id: string;
             };
             cookie?: never;
@@ -9414,7 +12260,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The webhook's id, `hook_…`. */
+                /**
+                 * @description The webhook's id, `hook_…`.
+                 * @example hook_01a22c3a0ece768e8b88a6c41b229a40
+                 */
                 id: string;
             };
             cookie?: never;

@@ -20,18 +20,33 @@ class AuditEntry(TypedDict):
     A key's id or a process of the service; none for an anonymous client.
     """
     address: NotRequired[str]
+    """
+    Network address of the client; absent if there was none, or once erased.
+    """
     at: str
-    detail: Any
+    """
+    When it happened; for repeated rejections, the latest time.
+    """
+    detail: dict[str, Any] | None
+    """
+    Fields of the recorded event, or how often and when the note occurred.
+    """
     id: str
     """
     `decision` (from the log) or `note` (from the audit stream), and its position there.
     """
     request_id: NotRequired[str]
+    """
+    Id of the request that caused it, as in `X-Request-Id`; absent if no request did.
+    """
     target: NotRequired[str]
     """
     The target of the action, like a key's id.
     """
     tenant: str
+    """
+    Name of the tenant whose data it concerns.
+    """
 
 
 class AuditFault(TypedDict):
@@ -40,7 +55,13 @@ class AuditFault(TypedDict):
     """
 
     row: str
+    """
+    Table of the row, and its position there.
+    """
     why: str
+    """
+    In what way it differs.
+    """
 
 
 class AuditPage(TypedDict):
@@ -49,8 +70,17 @@ class AuditPage(TypedDict):
     """
 
     data: list[AuditEntry]
+    """
+    Entries of this page, newest first.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 class AuditVerdict(TypedDict):
@@ -82,18 +112,52 @@ class BatchCounts(TypedDict):
     """
 
     cancelled: int
+    """
+    Number of cancelled jobs.
+    """
     completed: int
+    """
+    Number of completed jobs.
+    """
     failed: int
+    """
+    Number of failed jobs.
+    """
     processing: int
+    """
+    Number of jobs that a worker is processing.
+    """
     queued: int
+    """
+    Number of jobs that wait for a worker.
+    """
     total: int
+    """
+    Number of all jobs.
+    """
 
 
 class BatchLinks(TypedDict):
+    """
+    Paths of a batch and of what belongs to it.
+    """
+
     cancel: str
+    """
+    Path that cancels the batch by POST.
+    """
     events: str
+    """
+    Path of the batch's event stream.
+    """
     jobs: str
+    """
+    Path of the list of the batch's jobs.
+    """
     self: str
+    """
+    Path of the batch.
+    """
 
 
 class BatchStats(TypedDict):
@@ -117,8 +181,17 @@ class ByPriority(TypedDict):
     """
 
     high: int
+    """
+    Number of waiting jobs of priority `high`.
+    """
     low: int
+    """
+    Number of waiting jobs of priority `low`.
+    """
     normal: int
+    """
+    Number of waiting jobs of priority `normal`.
+    """
 
 
 class Cache(TypedDict):
@@ -155,6 +228,9 @@ class Caches(TypedDict):
     """
 
     data: list[Cache]
+    """
+    Statistics of each cache.
+    """
 
 
 class CleanupRequest(TypedDict):
@@ -182,6 +258,9 @@ class CleanupResult(TypedDict):
     Jobs whose outputs were deleted.
     """
     uploads: int
+    """
+    Uploads that were deleted.
+    """
 
 
 class Cost(TypedDict):
@@ -205,9 +284,21 @@ class Crop(TypedDict):
     """
 
     height: int
+    """
+    Height of the rectangle in pixels, at least 2.
+    """
     width: int
+    """
+    Width of the rectangle in pixels, at least 2.
+    """
     x: NotRequired[int]
+    """
+    Distance of the rectangle from the frame's left edge, in pixels.
+    """
     y: NotRequired[int]
+    """
+    Distance of the rectangle from the frame's top edge, in pixels.
+    """
 
 
 class DeliveryAttempt(TypedDict):
@@ -216,6 +307,9 @@ class DeliveryAttempt(TypedDict):
     """
 
     at: str
+    """
+    When the attempt was made.
+    """
     body: NotRequired[str]
     """
     The beginning of the response body.
@@ -225,7 +319,13 @@ class DeliveryAttempt(TypedDict):
     Why there was no response.
     """
     latency_ms: int
+    """
+    Milliseconds until the response, or until the attempt failed.
+    """
     number: int
+    """
+    Number of the attempt, from 1.
+    """
     status: NotRequired[int]
     """
     The HTTP status, if there was a response.
@@ -233,14 +333,17 @@ class DeliveryAttempt(TypedDict):
 
 
 DeliveryWaitReason: TypeAlias = Literal["webhook_disabled", "earlier_delivery", "webhook_paused", "next_attempt", "sender"]
+"""
+Why a delivery that is due is not sent yet: `webhook_disabled` (the webhook is disabled), `earlier_delivery` (an earlier delivery about the same subject was not accepted yet), `webhook_paused` (attempts to the webhook failed, and it is paused), `next_attempt` (the last attempt failed, and the next one has a time), or `sender` (it is sent as soon as a sender and the limits of the receiving host allow).
+"""
 
 
 Difference = TypedDict(
     "Difference",
     {
         "pointer": str,
-        "this": Any,
-        "with": Any,
+        "this": dict[str, Any] | list[Any] | str | float | bool | None,
+        "with": dict[str, Any] | list[Any] | str | float | bool | None,
     },
 )
 
@@ -251,9 +354,21 @@ class EqParams(TypedDict):
     """
 
     brightness: NotRequired[float]
+    """
+    Change of the brightness, -1 to 1; 0, the default, changes nothing.
+    """
     contrast: NotRequired[float]
+    """
+    Factor of the contrast, 0 to 4; 1, the default, changes nothing.
+    """
     gamma: NotRequired[float]
+    """
+    Gamma, 0.1 to 10; 1, the default, changes nothing.
+    """
     saturation: NotRequired[float]
+    """
+    Factor of the saturation, 0 to 3; 1, the default, changes nothing.
+    """
 
 
 class Estimated(TypedDict):
@@ -277,7 +392,7 @@ class Estimated(TypedDict):
     """
     Number of encoding passes over the input.
     """
-    plan: Any
+    plan: dict[str, Any]
     """
     The plan, as in `/validate`.
     """
@@ -310,6 +425,9 @@ class Filter(TypedDict):
     `saturation`, `hue`, `eq` or `tonemap`.
     """
     params: NotRequired[EqParams]
+    """
+    Settings of the filter `eq`; no other filter has any.
+    """
     strength: NotRequired[float]
     """
     0 to 1 for `denoise`, `stabilize`, `sharpen` and `blur`; -1 to 1 for `brightness`; a factor
@@ -334,6 +452,9 @@ class Fps(TypedDict):
     """
 
     fps: float
+    """
+    Frames per second, 1 to 240.
+    """
 
 
 class Hardware(TypedDict):
@@ -392,7 +513,7 @@ class JobRerun(TypedDict):
     What changes when a job is rerun.
     """
 
-    overrides: NotRequired[Any]
+    overrides: NotRequired[dict[str, Any]]
     """
     Fields of the POST of its kind; they replace the recorded ones.
     """
@@ -431,13 +552,37 @@ class Key(TypedDict):
     """
 
     allowed_ips: list[str]
+    """
+    Networks from which the key may be used; empty if from everywhere.
+    """
     created_at: str
+    """
+    Time of creation (RFC 3339, UTC).
+    """
     description: NotRequired[str]
+    """
+    Description for people; absent if there is none.
+    """
     expires_at: NotRequired[str]
+    """
+    When the key expires; absent if never.
+    """
     id: str
+    """
+    Id of the key, `key_…`; it is not secret.
+    """
     max_concurrent_jobs: NotRequired[int]
+    """
+    Maximum number of its jobs that run at once; absent if only the account limits them.
+    """
     monthly_limit_minutes: NotRequired[int]
+    """
+    Media minutes that its jobs may use per calendar month (UTC); absent if only the account limits them.
+    """
     name: NotRequired[str]
+    """
+    Display name of the key.
+    """
     old_secret_until: NotRequired[str]
     """
     Until when the previous secret is valid as well.
@@ -451,6 +596,9 @@ class Key(TypedDict):
     When its current secret was created.
     """
     scopes: list[str]
+    """
+    What the key may do: `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` and `admin`.
+    """
     secret: NotRequired[str]
     """
     The secret; only in the response that creates or rotates the key.
@@ -460,7 +608,13 @@ class Key(TypedDict):
     `active`, `expired` or `revoked`.
     """
     tenant: str
+    """
+    Name of the tenant that it belongs to.
+    """
     updated_at: str
+    """
+    Time of the latest change (RFC 3339, UTC).
+    """
 
 
 class KeyCreate(TypedDict):
@@ -511,7 +665,7 @@ class KeyExtend(TypedDict):
     A new expiry of a key.
     """
 
-    expires_at: NotRequired[str]
+    expires_at: NotRequired[str | None]
     """
     RFC 3339, or `null` for never; required.
     """
@@ -523,8 +677,17 @@ class KeyPage(TypedDict):
     """
 
     data: list[Key]
+    """
+    Keys of this page, in order of creation.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 class KeyPatch(TypedDict):
@@ -533,12 +696,33 @@ class KeyPatch(TypedDict):
     """
 
     allowed_ips: NotRequired[list[str]]
-    description: NotRequired[str]
-    max_concurrent_jobs: NotRequired[int]
-    monthly_limit_minutes: NotRequired[int]
+    """
+    Networks from which the key may be used; from everywhere if empty.
+    """
+    description: NotRequired[str | None]
+    """
+    Description for people, up to 1000 bytes; `null` removes it.
+    """
+    max_concurrent_jobs: NotRequired[int | None]
+    """
+    Maximum number of its jobs that run at once; `null` removes the limit.
+    """
+    monthly_limit_minutes: NotRequired[int | None]
+    """
+    Media minutes that its jobs may use per calendar month (UTC); `null` removes the limit.
+    """
     name: NotRequired[str]
-    rotate_every: NotRequired[str]
+    """
+    Display name, 1 to 1000 bytes.
+    """
+    rotate_every: NotRequired[str | None]
+    """
+    Interval of automatic rotation: a count and `m`, `h` or `d`, like `90d`; `null` ends it.
+    """
     scopes: NotRequired[list[str]]
+    """
+    What the key may do: one or more of `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` and `admin`.
+    """
 
 
 class KeyUsageMonth(TypedDict):
@@ -562,8 +746,17 @@ class Limits(TypedDict):
     """
 
     concurrent_jobs: int
+    """
+    Maximum number of jobs that run at once; further ones wait.
+    """
     keys: int
+    """
+    Maximum number of API keys that are valid.
+    """
     max_file_bytes: int
+    """
+    Maximum size of one upload or input in bytes.
+    """
     max_job_cpu_seconds: int
     """
     Maximum CPU time of one attempt at a job, in seconds over all threads.
@@ -573,17 +766,29 @@ class Limits(TypedDict):
     Maximum duration of one attempt at a job, in seconds.
     """
     monthly_minutes: int
+    """
+    Maximum number of media minutes per calendar month (UTC).
+    """
     queue_places: int
     """
     Maximum number of queued and running jobs; more are rejected.
     """
     requests_per_hour: int
+    """
+    Maximum number of requests per hour.
+    """
     storage_bytes: int
     """
     Maximum total bytes of stored uploads and outputs.
     """
     upload_bytes_per_second: int
+    """
+    Maximum transfer rate of one upload in bytes per second.
+    """
     webhook_replays_per_hour: int
+    """
+    Maximum number of webhook replays per hour.
+    """
     webhooks: int
     """
     Maximum number of webhook endpoints.
@@ -600,19 +805,49 @@ class LimitsPatch(TypedDict):
     """
 
     concurrent_jobs: NotRequired[int]
+    """
+    Maximum number of jobs that run at once; further ones wait.
+    """
     keys: NotRequired[int]
+    """
+    Maximum number of API keys that are valid.
+    """
     max_file_bytes: NotRequired[int]
+    """
+    Maximum size of one upload or input in bytes.
+    """
     max_job_cpu_seconds: NotRequired[int]
+    """
+    Maximum CPU time of one attempt at a job, in seconds over all threads.
+    """
     max_job_seconds: NotRequired[int]
+    """
+    Maximum duration of one attempt at a job, in seconds.
+    """
     monthly_minutes: NotRequired[int]
+    """
+    Maximum number of media minutes per calendar month (UTC).
+    """
     queue_places: NotRequired[int]
+    """
+    Maximum number of queued and running jobs; more are rejected.
+    """
     requests_per_hour: NotRequired[int]
+    """
+    Maximum number of requests per hour.
+    """
     storage_bytes: NotRequired[int]
     """
     Maximum total bytes of stored uploads and outputs.
     """
     upload_bytes_per_second: NotRequired[int]
+    """
+    Maximum transfer rate of one upload in bytes per second.
+    """
     webhook_replays_per_hour: NotRequired[int]
+    """
+    Maximum number of webhook replays per hour.
+    """
     webhooks: NotRequired[int]
     """
     Maximum number of webhook endpoints.
@@ -624,11 +859,30 @@ class LimitsPatch(TypedDict):
 
 
 class Links(TypedDict):
+    """
+    Paths of a job and of what belongs to it.
+    """
+
     cancel: str
+    """
+    Path that cancels the job by POST.
+    """
     events: str
+    """
+    Path of the job's event stream.
+    """
     logs: str
+    """
+    Path of the job's log lines.
+    """
     outputs: str
+    """
+    Path of the list of the job's outputs.
+    """
     self: str
+    """
+    Path of the job.
+    """
 
 
 class LogPage(TypedDict):
@@ -636,11 +890,14 @@ class LogPage(TypedDict):
     A page of log lines.
     """
 
-    data: list[Any]
+    data: list[dict[str, Any]]
     """
     Lines with `level`, `stage`, `time`, `attempt` and `message`.
     """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
     """
     Continues after these lines, now or once there are more.
@@ -653,6 +910,9 @@ class OperationCrop(Crop):
     """
 
     type: Literal["crop"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationFilter(Filter):
@@ -661,6 +921,9 @@ class OperationFilter(Filter):
     """
 
     type: Literal["filter"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationFlip(Flip):
@@ -669,6 +932,9 @@ class OperationFlip(Flip):
     """
 
     type: Literal["flip"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationFps(Fps):
@@ -677,6 +943,9 @@ class OperationFps(Fps):
     """
 
     type: Literal["fps"]
+    """
+    Type of the operation.
+    """
 
 
 class Output(TypedDict):
@@ -689,11 +958,29 @@ class Output(TypedDict):
     Duration in seconds.
     """
     location: NotRequired[str]
+    """
+    Location in the store, like `local://videos/talk.mp4`; absent once erased.
+    """
     name: NotRequired[str]
+    """
+    Name of the file in the job's output folder; absent once erased.
+    """
     sha256: str
+    """
+    SHA-256 of the content, in hex.
+    """
     size: int
-    streams: Any
+    """
+    Size in bytes.
+    """
+    streams: list[dict[str, Any]]
+    """
+    Streams of the file, each with `kind` and `codec`, and with sizes and rates as far as they apply.
+    """
     url: NotRequired[str]
+    """
+    Path that downloads the file; absent once erased.
+    """
 
 
 class OutputList(TypedDict):
@@ -702,8 +989,17 @@ class OutputList(TypedDict):
     """
 
     data: list[Output]
+    """
+    Outputs of this page, in the order in which the job lists them.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 Overwrite: TypeAlias = Literal["fail", "replace"]
@@ -722,7 +1018,13 @@ class Pad(TypedDict):
     `#RRGGBB`, `#RRGGBBAA` or a name; black if absent.
     """
     height: int
+    """
+    Height of the larger frame in pixels, at least the video's and at most 8192.
+    """
     width: int
+    """
+    Width of the larger frame in pixels, at least the video's and at most 8192.
+    """
 
 
 class PeriodStats(TypedDict):
@@ -731,8 +1033,17 @@ class PeriodStats(TypedDict):
     """
 
     cancelled: int
+    """
+    Number of jobs that were cancelled.
+    """
     completed: int
+    """
+    Number of jobs that completed.
+    """
     failed: int
+    """
+    Number of jobs that failed.
+    """
     media_minutes: float
     """
     Media minutes that were charged.
@@ -750,7 +1061,7 @@ class PeriodStats(TypedDict):
 Preset = TypedDict(
     "Preset",
     {
-        "body": Any,
+        "body": dict[str, Any],
         "created_at": NotRequired[str],
         "global": bool,
         "kind": str,
@@ -763,7 +1074,7 @@ Preset = TypedDict(
 PresetCreate = TypedDict(
     "PresetCreate",
     {
-        "body": Any,
+        "body": dict[str, Any],
         "global": NotRequired[bool],
         "kind": Literal["convert", "stream", "thumbnails", "analyze", "probe"],
         "name": str,
@@ -777,14 +1088,23 @@ class PresetList(TypedDict):
     """
 
     data: list[Preset]
+    """
+    Presets of this page by name, each with its newest version.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 PresetPut = TypedDict(
     "PresetPut",
     {
-        "body": Any,
+        "body": dict[str, Any],
         "global": NotRequired[bool],
     },
 )
@@ -808,6 +1128,9 @@ A job's priority among its tenant's jobs.
 
 class Error(TypedDict):
     code: Literal["malformed", "invalid"]
+    """
+    `malformed` if it cannot be parsed, `invalid` if its value is not allowed.
+    """
     detail: str
     """
     What would work.
@@ -875,6 +1198,9 @@ class QueuedStats(TypedDict):
     By why they wait, as in `GET /queue`.
     """
     waiting: int
+    """
+    Number of jobs that wait for the pool.
+    """
 
 
 class Redrive(TypedDict):
@@ -887,6 +1213,9 @@ class Redrive(TypedDict):
     An error code, like `media_crashed`.
     """
     jobs: NotRequired[list[str]]
+    """
+    Ids of the jobs to retry.
+    """
     tenant: NotRequired[str]
     """
     Only dead letters of this tenant.
@@ -899,6 +1228,9 @@ class Redriven(TypedDict):
     """
 
     jobs: list[str]
+    """
+    Ids of the jobs that are retried.
+    """
 
 
 class RevokedToken(TypedDict):
@@ -929,11 +1261,17 @@ class Scale(TypedDict):
     """
 
     height: NotRequired[int]
+    """
+    Height in pixels, 16 to 8192.
+    """
     mode: NotRequired[Literal["fit", "fill", "stretch"]]
     """
     `fit` (inside the box), `fill` (covering the box and cropped to it) or `stretch`.
     """
     width: NotRequired[int]
+    """
+    Width in pixels, 16 to 8192.
+    """
 
 
 class Sentence(TypedDict):
@@ -950,7 +1288,13 @@ class Sentence(TypedDict):
     Position of the event in the log.
     """
     says: str
+    """
+    What happened, as a sentence.
+    """
     time: str
+    """
+    When it happened.
+    """
 
 
 class SigningSecret(TypedDict):
@@ -985,7 +1329,13 @@ class Status(TypedDict):
     """
 
     status: str
+    """
+    Always `ok`: a process that is not ready responds with a problem instead.
+    """
     version: str
+    """
+    Version of ffapi that the process runs.
+    """
 
 
 class StoreStats(TypedDict):
@@ -998,6 +1348,9 @@ class StoreStats(TypedDict):
     True for the store of uploads, and of outputs whose location names none.
     """
     name: str
+    """
+    Name of the store in the configuration.
+    """
     status: str
     """
     `ok`, or `down` if it cannot be used.
@@ -1014,7 +1367,10 @@ class StreamPoster(TypedDict):
     `jpeg`, `png` or `webp`.
     """
     height: NotRequired[int]
-    timestamp: NotRequired[Any]
+    """
+    Height in pixels, 16 to 4096; from the aspect ratio if absent.
+    """
+    timestamp: NotRequired[float | str]
     """
     The time of the frame; a representative one is chosen if absent.
     """
@@ -1038,7 +1394,10 @@ class StreamSprite(TypedDict):
     `jpeg`, `png` or `webp`.
     """
     height: NotRequired[int]
-    interval: NotRequired[Any]
+    """
+    Height of one thumbnail in pixels, 16 to 4096; from the aspect ratio if absent.
+    """
+    interval: NotRequired[float | str]
     """
     Time between two thumbnails; a hundredth of the duration if absent.
     """
@@ -1054,18 +1413,30 @@ class StreamVariant(TypedDict):
     cap.
     """
 
-    audio_bitrate: NotRequired[Any]
+    audio_bitrate: NotRequired[int | str]
     """
     All renditions share the audio, so the largest value in the ladder is used.
     """
     crf: NotRequired[int]
+    """
+    Constant quality, 0 (best) to 51 (smallest); not together with `video_bitrate`.
+    """
     height: NotRequired[int]
+    """
+    Height in pixels, 64 to 8192; from the aspect ratio if absent.
+    """
     name: str
     """
     The name of its folder.
     """
-    video_bitrate: NotRequired[Any]
+    video_bitrate: NotRequired[int | str]
+    """
+    Bits per second on average, 50000 to 200000000, as an integer or as text like `2500k` or `2.5M`; not together with `crf`.
+    """
     width: NotRequired[int]
+    """
+    Width in pixels, 64 to 8192; from the aspect ratio if absent.
+    """
 
 
 class Text(TypedDict):
@@ -1077,7 +1448,10 @@ class Text(TypedDict):
     """
     `#RRGGBB`, `#RRGGBBAA` or a name; white if absent.
     """
-    end: NotRequired[Any]
+    end: NotRequired[float | str]
+    """
+    When the text disappears, in seconds, or as text like `00:01:30.5`; at the end if absent.
+    """
     margin: NotRequired[int]
     """
     Pixels between it and the edges; 16 if absent.
@@ -1090,8 +1464,14 @@ class Text(TypedDict):
     """
     Pixels; a twentieth of the video's height if absent.
     """
-    start: NotRequired[Any]
+    start: NotRequired[float | str]
+    """
+    When the text appears, in seconds, or as text like `00:01:30.5`; from the beginning if absent.
+    """
     text: str
+    """
+    The text, 1 to 2000 bytes; line breaks are kept.
+    """
 
 
 class Token(TypedDict):
@@ -1100,6 +1480,9 @@ class Token(TypedDict):
     """
 
     expires_at: str
+    """
+    When the token expires.
+    """
     token: str
     """
     To be sent as `?token=…`.
@@ -1128,11 +1511,11 @@ class Tracks(TypedDict):
     Selects streams of the input; without it, the best video and the best audio stream are used.
     """
 
-    audio: NotRequired[list[Any]]
+    audio: NotRequired[list[int | str]]
     """
     Each a number from 0, a language like `en`, or `all`.
     """
-    subtitles: NotRequired[list[Any]]
+    subtitles: NotRequired[list[int | str]]
     """
     Each a number from 0, a language like `en`, or `all`; they become streams of the output.
     """
@@ -1143,7 +1526,10 @@ class Transcode(TypedDict):
     Chooses codecs and their settings; what is absent is inferred from the output name.
     """
 
-    audio_bitrate: NotRequired[Any]
+    audio_bitrate: NotRequired[int | str]
+    """
+    Bits per second of the audio, as an integer or as text like `128k`; the codec's default if absent.
+    """
     audio_codec: NotRequired[Literal["aac", "mp3", "opus", "vorbis", "ac3", "flac", "pcm", "copy", "none"]]
     """
     `aac`, `mp3`, `opus`, `vorbis`, `ac3`, `flac`, `pcm`, `copy` or `none`.
@@ -1157,12 +1543,18 @@ class Transcode(TypedDict):
     Constant quality, 0 is best; up to 51 for h264 and hevc, up to 63 for vp8, vp9 and av1.
     """
     fps: NotRequired[float]
+    """
+    Frames per second, 1 to 240, as the operation `fps` converts to.
+    """
     height: NotRequired[int]
+    """
+    Height in pixels, 16 to 8192; scaled to fit together with `width`.
+    """
     keyframe_interval: NotRequired[int]
     """
     The maximum number of frames between two keyframes.
     """
-    max_bitrate: NotRequired[Any]
+    max_bitrate: NotRequired[int | str]
     """
     A cap in addition to `crf` or `video_bitrate`.
     """
@@ -1187,7 +1579,7 @@ class Transcode(TypedDict):
     """
     Encode in two passes; needs `video_bitrate`.
     """
-    video_bitrate: NotRequired[Any]
+    video_bitrate: NotRequired[int | str]
     """
     Bits per second on average, like 2500000 or "2.5M".
     """
@@ -1197,6 +1589,9 @@ class Transcode(TypedDict):
     `none`.
     """
     width: NotRequired[int]
+    """
+    Width in pixels, 16 to 8192; scaled to fit together with `height`.
+    """
 
 
 class Trim(TypedDict):
@@ -1204,9 +1599,18 @@ class Trim(TypedDict):
     Keeps a section: `start` and either `duration` or `end`, in seconds or `[HH:]MM:SS.mmm`.
     """
 
-    duration: NotRequired[Any]
-    end: NotRequired[Any]
-    start: NotRequired[Any]
+    duration: NotRequired[float | str]
+    """
+    How long the section is, in seconds, or as text like `00:01:30.5`; not together with `end`.
+    """
+    end: NotRequired[float | str]
+    """
+    Where the section ends, in seconds, or as text like `00:01:30.5`; the end of the input if absent.
+    """
+    start: NotRequired[float | str]
+    """
+    Where the section begins, in seconds, or as text like `00:01:30.5`; 0 if absent.
+    """
 
 
 class UploadGrant(TypedDict):
@@ -1218,7 +1622,7 @@ class UploadGrant(TypedDict):
     """
     Maximum size of the file in bytes; the account's limit if absent.
     """
-    then: NotRequired[Any]
+    then: NotRequired[dict[str, Any]]
     """
     The job that is submitted with the file as its `input`: the body of its POST, with its `kind`, up
     to 2 KiB.
@@ -1231,7 +1635,13 @@ class UploadStats(TypedDict):
     """
 
     bytes: int
+    """
+    Their total size in bytes.
+    """
     count: int
+    """
+    Number of stored uploads.
+    """
 
 
 class UploadSummary(TypedDict):
@@ -1274,7 +1684,7 @@ class Validated(TypedDict):
     """
     Number of encoding passes over the input.
     """
-    plan: Any
+    plan: dict[str, Any]
     """
     Codecs, filters, sizes and rates that the worker would use; times are in seconds.
     """
@@ -1283,6 +1693,9 @@ class Validated(TypedDict):
     The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
     """
     valid: bool
+    """
+    Always true; a job that would fail is answered with a problem.
+    """
     warnings: list[str]
     """
     The warnings that the response to the job's POST would contain.
@@ -1295,6 +1708,9 @@ class Waiting(TypedDict):
     """
 
     job_id: str
+    """
+    Id of the waiting job.
+    """
     place: NotRequired[int]
     """
     Position among the account's waiting jobs, from 1; absent while it may not start yet.
@@ -1316,8 +1732,17 @@ class Webhook(TypedDict):
     """
 
     concurrency: int
+    """
+    Maximum number of concurrent deliveries, 1 to 16.
+    """
     created_at: str
+    """
+    Time of creation (RFC 3339, UTC).
+    """
     description: NotRequired[str]
+    """
+    Description for people; absent if there is none, or once erased.
+    """
     disabled_by: NotRequired[Literal["owner", "gone", "failing"]]
     """
     `owner`, `gone` (the endpoint responded 410) or `failing` (for days)
@@ -1327,6 +1752,9 @@ class Webhook(TypedDict):
     Event types, or groups like `job.*`; all if empty.
     """
     id: str
+    """
+    Id of the webhook, `hook_…`.
+    """
     old_secret_until: NotRequired[str]
     """
     Until when deliveries are also signed with the previous secret.
@@ -1344,11 +1772,17 @@ class Webhook(TypedDict):
     `enabled` or `disabled`
     """
     updated_at: str
+    """
+    Time of the latest change (RFC 3339, UTC).
+    """
     url: NotRequired[str]
     """
     Absent once erased.
     """
     version: int
+    """
+    Number of the webhook's events so far; `If-Match` compares it.
+    """
 
 
 class WebhookCreate(TypedDict):
@@ -1380,8 +1814,17 @@ class WebhookPage(TypedDict):
     """
 
     data: list[Webhook]
+    """
+    Webhooks of this page, in order of creation.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 class WebhookPatch(TypedDict):
@@ -1390,7 +1833,10 @@ class WebhookPatch(TypedDict):
     """
 
     concurrency: NotRequired[int]
-    description: NotRequired[str]
+    """
+    Maximum number of concurrent deliveries, 1 to 16.
+    """
+    description: NotRequired[str | None]
     """
     `null` removes it.
     """
@@ -1399,7 +1845,13 @@ class WebhookPatch(TypedDict):
     False to disable deliveries, true to enable them again.
     """
     events: NotRequired[list[str]]
+    """
+    Event types, or groups like `job.*`; all if empty.
+    """
     url: NotRequired[str]
+    """
+    The endpoint, `https://…` or `http://…`.
+    """
 
 
 class WebhookReplay(TypedDict):
@@ -1423,6 +1875,9 @@ class Why(TypedDict):
     One sentence for each event that led to the state.
     """
     job_id: str
+    """
+    Id of the job.
+    """
     waits: NotRequired[str]
     """
     Why the job is waiting now, if it is.
@@ -1435,6 +1890,9 @@ class WorkerStats(TypedDict):
     """
 
     count: int
+    """
+    Number of live workers.
+    """
     running: int
     """
     Jobs that they run now.
@@ -1451,7 +1909,13 @@ class Account(TypedDict):
     """
 
     allowed_ips: list[str]
+    """
+    Networks from which the tenant's keys may be used; empty if from everywhere.
+    """
     limits: Limits
+    """
+    Limits in force: those of the tier, with the account's own ones applied.
+    """
     minutes_taken: float
     """
     Media minutes of this month, used and reserved.
@@ -1460,12 +1924,15 @@ class Account(TypedDict):
     """
     `open`, `closing` while it is being erased, or `erased`.
     """
-    storage_taken: NotRequired[int]
+    storage_taken: NotRequired[int | None]
     """
     Bytes of `storage_bytes` that are stored, or held for uploads in progress; null if
     unavailable.
     """
     tenant: str
+    """
+    Name of the tenant.
+    """
     tier: Literal["free", "basic", "premium", "enterprise"]
     """
     `free`, `basic`, `premium` or `enterprise`.
@@ -1478,8 +1945,17 @@ class AccountPage(TypedDict):
     """
 
     data: list[Account]
+    """
+    Accounts of this page, by name.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 class AccountPatch(TypedDict):
@@ -1511,15 +1987,33 @@ class Attempt(TypedDict):
     The path of the hardware device, if the pool uses one.
     """
     ended_at: NotRequired[str]
+    """
+    When the attempt ended; absent while it runs.
+    """
     error: NotRequired[JobError]
+    """
+    Why the attempt failed; absent if it did not.
+    """
     number: int
+    """
+    Number of the attempt, from 1.
+    """
     outcome: NotRequired[Literal["completed", "failed", "abandoned", "cancelled"]]
     """
     `completed`, `failed`, `abandoned` or `cancelled`
     """
     pool: str
+    """
+    Worker pool that it ran in: `cpu`, `vaapi`, `nvenc` or `qsv`.
+    """
     started_at: str
+    """
+    When the worker began the attempt.
+    """
     worker: str
+    """
+    Id of the worker that ran it.
+    """
 
 
 class Batch(TypedDict):
@@ -1528,20 +2022,41 @@ class Batch(TypedDict):
     """
 
     cancel_requested: bool
+    """
+    True if cancellation of the batch was requested.
+    """
     counts: BatchCounts
+    """
+    Number of the batch's jobs by status.
+    """
     created_at: str
+    """
+    Time of creation (RFC 3339, UTC).
+    """
     ended_at: NotRequired[str]
     """
     When its last job ended.
     """
     id: str
+    """
+    Id of the batch, `batch_…`.
+    """
     jobs: NotRequired[list[str]]
     """
     The ids of its jobs in request order; only in the response that created the batch.
     """
     links: BatchLinks
+    """
+    Paths of the batch and of what belongs to it.
+    """
     max_parallel: int
+    """
+    Maximum number of its jobs that run at once.
+    """
     name: NotRequired[str]
+    """
+    Display name from the request; absent if it had none, or once erased.
+    """
     progress: float
     """
     Percent, 0 to 100, over all its jobs.
@@ -1551,7 +2066,13 @@ class Batch(TypedDict):
     `processing`, `completed`, `partial_success`, `failed` or `cancelled`
     """
     updated_at: str
+    """
+    Time of the latest change (RFC 3339, UTC).
+    """
     version: int
+    """
+    Number of the batch's events so far.
+    """
     warnings: NotRequired[list[str]]
     """
     Only in the response that created the batch.
@@ -1564,8 +2085,17 @@ class BatchPage(TypedDict):
     """
 
     data: list[Batch]
+    """
+    Batches of this page, newest first.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 class Caller(TypedDict):
@@ -1574,6 +2104,9 @@ class Caller(TypedDict):
     """
 
     account: Account
+    """
+    Account that the key belongs to.
+    """
     expires_at: NotRequired[str]
     """
     When the key expires.
@@ -1598,6 +2131,9 @@ class DeliveryWait(TypedDict):
     The delivery that is sent first.
     """
     reason: DeliveryWaitReason
+    """
+    The first reason that applies.
+    """
     until: NotRequired[str]
     """
     When this reason ends, if that is known.
@@ -1631,6 +2167,9 @@ class Job(TypedDict):
     Number of the newest attempt; 0 before the first.
     """
     attempts: list[Attempt]
+    """
+    Attempts so far, in order.
+    """
     batch_id: NotRequired[str]
     """
     The batch that it belongs to.
@@ -1640,7 +2179,13 @@ class Job(TypedDict):
     True if cancellation was requested.
     """
     completed_at: NotRequired[str]
+    """
+    When the job completed, failed or was cancelled; absent before.
+    """
     created_at: str
+    """
+    When the job was submitted.
+    """
     dash_url: NotRequired[str]
     """
     The DASH manifest, if there is one.
@@ -1654,13 +2199,25 @@ class Job(TypedDict):
     The file, to be saved, if the job has a single one.
     """
     error: NotRequired[JobError]
+    """
+    Why the job failed; absent if it did not.
+    """
     eta_seconds: NotRequired[float]
+    """
+    Estimated seconds until the media work of the running attempt ends; only while the job is processed.
+    """
     expires_at: NotRequired[str]
     """
     When its outputs will be deleted; absent if they are kept permanently.
     """
     fps: NotRequired[float]
+    """
+    Frames processed per second; only while the job is processed.
+    """
     id: str
+    """
+    Id of the job, `job_…`.
+    """
     input: NotRequired[str]
     """
     The location of the input; absent once erased.
@@ -1670,12 +2227,18 @@ class Job(TypedDict):
     `convert`, `stream`, `thumbnails`, `analyze` or `probe`
     """
     links: Links
+    """
+    Paths of the job and of what belongs to it.
+    """
     metadata: dict[str, str]
+    """
+    Labels from the request; empty if it had none, or once erased.
+    """
     next_attempt_at: NotRequired[str]
     """
     While it is queued: when the next attempt may start.
     """
-    operations: NotRequired[list[Any]]
+    operations: NotRequired[list[dict[str, Any]]]
     """
     The operations of a `convert` job, in order.
     """
@@ -1724,7 +2287,7 @@ class Job(TypedDict):
     """
     Percent, 0 to 100; never decreases within an attempt.
     """
-    request: NotRequired[Any]
+    request: NotRequired[dict[str, Any]]
     """
     The parsed request of other kinds.
     """
@@ -1732,7 +2295,7 @@ class Job(TypedDict):
     """
     The job that it reruns.
     """
-    result: NotRequired[Any]
+    result: NotRequired[dict[str, Any]]
     """
     Results of probing and measurements; `notes` lists decisions that the request left open.
     """
@@ -1749,6 +2312,9 @@ class Job(TypedDict):
     The current stage of the running attempt.
     """
     started_at: NotRequired[str]
+    """
+    When a worker began the first attempt; absent before.
+    """
     status: Literal["queued", "processing", "completed", "failed", "cancelled"]
     """
     `queued`, `processing`, `completed`, `failed` or `cancelled`
@@ -1758,11 +2324,17 @@ class Job(TypedDict):
     The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
     """
     updated_at: str
+    """
+    Time of the latest change (RFC 3339, UTC).
+    """
     usage: NotRequired[JobUsage]
     """
     What making the outputs used; absent until then.
     """
     version: int
+    """
+    Number of the job's events so far; `?at=v3` shows the job after the third.
+    """
 
 
 class JobPatch(TypedDict):
@@ -1771,6 +2343,9 @@ class JobPatch(TypedDict):
     """
 
     priority: Priority
+    """
+    New priority among the account's waiting jobs.
+    """
 
 
 class JobSummary(TypedDict):
@@ -1791,19 +2366,37 @@ class JobSummary(TypedDict):
     True if cancellation was requested.
     """
     completed_at: NotRequired[str]
+    """
+    When the job completed, failed or was cancelled; absent before.
+    """
     created_at: str
+    """
+    When the job was submitted.
+    """
     dead_lettered: bool
     """
     True if it failed after its last attempt.
     """
     error: NotRequired[JobError]
+    """
+    Why the job failed; absent if it did not.
+    """
     eta_seconds: NotRequired[float]
+    """
+    Estimated seconds until the media work of the running attempt ends; only while the job is processed.
+    """
     expires_at: NotRequired[str]
     """
     When its outputs will be deleted; absent if they are kept permanently.
     """
     fps: NotRequired[float]
+    """
+    Frames processed per second; only while the job is processed.
+    """
     id: str
+    """
+    Id of the job, `job_…`.
+    """
     input: NotRequired[str]
     """
     The location of the input; absent once erased.
@@ -1813,7 +2406,13 @@ class JobSummary(TypedDict):
     `convert`, `stream`, `thumbnails`, `analyze` or `probe`
     """
     links: Links
+    """
+    Paths of the job and of what belongs to it.
+    """
     metadata: dict[str, str]
+    """
+    Labels from the request; empty if it had none, or once erased.
+    """
     next_attempt_at: NotRequired[str]
     """
     While it is queued: when the next attempt may start.
@@ -1847,12 +2446,21 @@ class JobSummary(TypedDict):
     Seconds of media processed per second.
     """
     started_at: NotRequired[str]
+    """
+    When a worker began the first attempt; absent before.
+    """
     status: Literal["queued", "processing", "completed", "failed", "cancelled"]
     """
     `queued`, `processing`, `completed`, `failed` or `cancelled`
     """
     updated_at: str
+    """
+    Time of the latest change (RFC 3339, UTC).
+    """
     version: int
+    """
+    Number of the job's events so far; `?at=v3` shows the job after the third.
+    """
 
 
 class KeyUsage(TypedDict):
@@ -1861,6 +2469,9 @@ class KeyUsage(TypedDict):
     """
 
     id: str
+    """
+    Id of the key, `key_…`.
+    """
     monthly_limit_minutes: NotRequired[int]
     """
     The key's limit per month; the account's limit applies as well.
@@ -1877,6 +2488,9 @@ class OperationPad(Pad):
     """
 
     type: Literal["pad"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationRotate(Rotate):
@@ -1885,6 +2499,9 @@ class OperationRotate(Rotate):
     """
 
     type: Literal["rotate"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationScale(Scale):
@@ -1893,6 +2510,9 @@ class OperationScale(Scale):
     """
 
     type: Literal["scale"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationSpeed(Speed):
@@ -1901,6 +2521,9 @@ class OperationSpeed(Speed):
     """
 
     type: Literal["speed"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationText(Text):
@@ -1909,6 +2532,9 @@ class OperationText(Text):
     """
 
     type: Literal["text"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationTracks(Tracks):
@@ -1917,6 +2543,9 @@ class OperationTracks(Tracks):
     """
 
     type: Literal["tracks"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationTranscode(Transcode):
@@ -1925,6 +2554,9 @@ class OperationTranscode(Transcode):
     """
 
     type: Literal["transcode"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationTrim(Trim):
@@ -1933,6 +2565,9 @@ class OperationTrim(Trim):
     """
 
     type: Literal["trim"]
+    """
+    Type of the operation.
+    """
 
 
 class ProbeRequest(TypedDict):
@@ -1941,7 +2576,13 @@ class ProbeRequest(TypedDict):
     """
 
     hardware: NotRequired[Hardware]
+    """
+    Hardware to run on; the CPU if absent.
+    """
     input: InputLocation
+    """
+    File that the job reads.
+    """
     metadata: NotRequired[dict[str, str]]
     """
     Up to 32 labels, echoed in the job and its events.
@@ -1957,6 +2598,9 @@ class ProbeRequest(TypedDict):
     the same name.
     """
     priority: NotRequired[Priority]
+    """
+    Priority among the account's waiting jobs; `normal` if absent.
+    """
     webhook_events: NotRequired[list[str]]
     """
     Event types to send to `webhook_url`; all if absent.
@@ -1973,8 +2617,17 @@ class Queue(TypedDict):
     """
 
     oldest_queued_at: NotRequired[str]
+    """
+    When the job was queued that has waited longest; absent if none waits.
+    """
     processing: int
+    """
+    Number of jobs that a worker is processing.
+    """
     queued: ByPriority
+    """
+    Number of waiting jobs by priority.
+    """
     waiting: list[Waiting]
     """
     The waiting jobs, the next one first.
@@ -2018,7 +2671,13 @@ class StorageStats(TypedDict):
     """
 
     stores: list[StoreStats]
+    """
+    Every configured store, and whether it can be used.
+    """
     uploads: UploadStats
+    """
+    Totals of the stored uploads.
+    """
 
 
 class StreamCaption(TypedDict):
@@ -2031,6 +2690,9 @@ class StreamCaption(TypedDict):
     SRT, ASS or WebVTT.
     """
     language: str
+    """
+    Language code like `en` or `pt-BR`, 2 to 16 characters.
+    """
     name: NotRequired[str]
     """
     The label that a player shows.
@@ -2043,6 +2705,9 @@ class StreamRequest(TypedDict):
     """
 
     captions: NotRequired[list[StreamCaption]]
+    """
+    Captions, one entry for each language.
+    """
     encoder_preset: NotRequired[str]
     """
     `ultrafast` to `veryslow`.
@@ -2052,7 +2717,13 @@ class StreamRequest(TypedDict):
     `aes-128` for `hls`; the key file is written next to the segments.
     """
     hardware: NotRequired[Hardware]
+    """
+    Hardware to run on; the CPU if absent.
+    """
     input: InputLocation
+    """
+    File that the job reads.
+    """
     keep: NotRequired[int]
     """
     Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
@@ -2076,7 +2747,13 @@ class StreamRequest(TypedDict):
     A folder: `local://path` or a bare path.
     """
     overwrite: NotRequired[Overwrite]
+    """
+    Whether existing outputs are replaced; `fail` if absent.
+    """
     poster: NotRequired[StreamPoster]
+    """
+    Image to show before playback starts; none is made if absent.
+    """
     preset: NotRequired[str]
     """
     A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
@@ -2084,7 +2761,10 @@ class StreamRequest(TypedDict):
     the same name.
     """
     priority: NotRequired[Priority]
-    segment_duration: NotRequired[Any]
+    """
+    Priority among the account's waiting jobs; `normal` if absent.
+    """
+    segment_duration: NotRequired[float | str]
     """
     1 to 30 seconds; 6 if absent.
     """
@@ -2098,6 +2778,9 @@ class StreamRequest(TypedDict):
     rendition, which players read in parts. Long videos need it: a job has at most 10,000 files.
     """
     sprite: NotRequired[StreamSprite]
+    """
+    Preview images along the timeline; none are made if absent.
+    """
     type: NotRequired[Literal["hls", "dash", "cmaf"]]
     """
     `hls`, `dash`, or `cmaf` for both over one set of segments.
@@ -2126,7 +2809,13 @@ class Submitted(TypedDict):
     """
 
     job: Job
+    """
+    The job as it is now.
+    """
     warnings: list[str]
+    """
+    What may be unexpected about the request, as sentences; empty if nothing is.
+    """
 
 
 class Subtitles(TypedDict):
@@ -2166,9 +2855,18 @@ class ThumbnailsRequest(TypedDict):
     `jpeg`, `png` or `webp`; for `animated` `webp` or `gif`.
     """
     hardware: NotRequired[Hardware]
+    """
+    Hardware to run on; the CPU if absent.
+    """
     height: NotRequired[int]
+    """
+    Height of one thumbnail in pixels, 16 to 4096; from the aspect ratio if absent.
+    """
     input: InputLocation
-    interval: NotRequired[Any]
+    """
+    File that the job reads.
+    """
+    interval: NotRequired[float | str]
     """
     `interval`, `sprite`: time between two thumbnails.
     """
@@ -2194,6 +2892,9 @@ class ThumbnailsRequest(TypedDict):
     A folder: `local://path` or a bare path.
     """
     overwrite: NotRequired[Overwrite]
+    """
+    Whether existing outputs are replaced; `fail` if absent.
+    """
     preset: NotRequired[str]
     """
     A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
@@ -2201,7 +2902,10 @@ class ThumbnailsRequest(TypedDict):
     the same name.
     """
     priority: NotRequired[Priority]
-    timestamp: NotRequired[Any]
+    """
+    Priority among the account's waiting jobs; `normal` if absent.
+    """
+    timestamp: NotRequired[float | str]
     """
     `single`: the time of the frame; `animated`: where it begins. A representative one is chosen
     if absent.
@@ -2277,7 +2981,7 @@ class Upload(TypedDict):
     """
     The job that was submitted with it, if it was sent with a token that says so.
     """
-    media: NotRequired[Any]
+    media: NotRequired[dict[str, Any]]
     """
     The result of probing it, as from `POST /probe`; absent if no worker could inspect it.
     """
@@ -2301,8 +3005,17 @@ class UploadPage(TypedDict):
     """
 
     data: list[UploadSummary]
+    """
+    Uploads of this page, newest first.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 class Watermark(TypedDict):
@@ -2310,7 +3023,10 @@ class Watermark(TypedDict):
     Overlays an image on the video.
     """
 
-    end: NotRequired[Any]
+    end: NotRequired[float | str]
+    """
+    When the image disappears, in seconds, or as text like `00:01:30.5`; at the end if absent.
+    """
     image: InputLocation
     """
     PNG, JPEG or WebP.
@@ -2332,7 +3048,10 @@ class Watermark(TypedDict):
     """
     Its width as a fraction of the video's, 0.01 to 1; its own size if absent.
     """
-    start: NotRequired[Any]
+    start: NotRequired[float | str]
+    """
+    When the image appears, in seconds, or as text like `00:01:30.5`; from the beginning if absent.
+    """
 
 
 class AnalyzeRequest(TypedDict):
@@ -2341,7 +3060,13 @@ class AnalyzeRequest(TypedDict):
     """
 
     hardware: NotRequired[Hardware]
+    """
+    Hardware to run on; the CPU if absent.
+    """
     input: InputLocation
+    """
+    File that the job reads.
+    """
     metadata: NotRequired[dict[str, str]]
     """
     Up to 32 labels, echoed in the job and its events.
@@ -2366,6 +3091,9 @@ class AnalyzeRequest(TypedDict):
     the same name.
     """
     priority: NotRequired[Priority]
+    """
+    Priority among the account's waiting jobs; `normal` if absent.
+    """
     reference: NotRequired[InputLocation]
     """
     The file that `vmaf`, `psnr` and `ssim` compare the input with.
@@ -2381,19 +3109,47 @@ class AnalyzeRequest(TypedDict):
 
 
 class AnyJobRequestAnalyze(AnalyzeRequest):
+    """
+    The body of `POST /analyze`, with its `kind`.
+    """
+
     kind: Literal["analyze"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
 
 
 class AnyJobRequestProbe(ProbeRequest):
+    """
+    The body of `POST /probe`, with its `kind`.
+    """
+
     kind: Literal["probe"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
 
 
 class AnyJobRequestStream(StreamRequest):
+    """
+    The body of `POST /stream`, with its `kind`.
+    """
+
     kind: Literal["stream"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
 
 
 class AnyJobRequestThumbnails(ThumbnailsRequest):
+    """
+    The body of `POST /thumbnails`, with its `kind`.
+    """
+
     kind: Literal["thumbnails"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
 
 
 class Audio(TypedDict):
@@ -2409,11 +3165,11 @@ class Audio(TypedDict):
     """
     True to keep the audio only, without video.
     """
-    fade_in: NotRequired[Any]
+    fade_in: NotRequired[float | str]
     """
     Duration of a fade from silence.
     """
-    fade_out: NotRequired[Any]
+    fade_out: NotRequired[float | str]
     """
     Duration of a fade to silence.
     """
@@ -2444,7 +3200,14 @@ class Audio(TypedDict):
 
 
 class BatchJobRequestAnalyze(AnalyzeRequest):
+    """
+    The body of `POST /analyze`, with its `kind` and optionally a `name`.
+    """
+
     kind: Literal["analyze"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
     name: NotRequired[str]
     """
     The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
@@ -2453,7 +3216,14 @@ class BatchJobRequestAnalyze(AnalyzeRequest):
 
 
 class BatchJobRequestProbe(ProbeRequest):
+    """
+    The body of `POST /probe`, with its `kind` and optionally a `name`.
+    """
+
     kind: Literal["probe"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
     name: NotRequired[str]
     """
     The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
@@ -2462,7 +3232,14 @@ class BatchJobRequestProbe(ProbeRequest):
 
 
 class BatchJobRequestStream(StreamRequest):
+    """
+    The body of `POST /stream`, with its `kind` and optionally a `name`.
+    """
+
     kind: Literal["stream"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
     name: NotRequired[str]
     """
     The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
@@ -2471,7 +3248,14 @@ class BatchJobRequestStream(StreamRequest):
 
 
 class BatchJobRequestThumbnails(ThumbnailsRequest):
+    """
+    The body of `POST /thumbnails`, with its `kind` and optionally a `name`.
+    """
+
     kind: Literal["thumbnails"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
     name: NotRequired[str]
     """
     The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
@@ -2496,7 +3280,13 @@ class DeadLetter(TypedDict):
     """
 
     job: Job
+    """
+    The failed job.
+    """
     tenant: str
+    """
+    Name of the tenant that the job belongs to.
+    """
 
 
 class DeadLetterPage(TypedDict):
@@ -2505,8 +3295,17 @@ class DeadLetterPage(TypedDict):
     """
 
     data: list[DeadLetter]
+    """
+    Dead letters of this page, the job that was submitted last first.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 class Delivery(TypedDict):
@@ -2515,8 +3314,17 @@ class Delivery(TypedDict):
     """
 
     attempts: list[DeliveryAttempt]
+    """
+    Attempts so far, in order.
+    """
     created_at: str
+    """
+    When the delivery was created.
+    """
     delivered_at: NotRequired[str]
+    """
+    When the endpoint accepted it; absent before.
+    """
     id: str
     """
     The `webhook-id` header of every attempt.
@@ -2534,6 +3342,9 @@ class Delivery(TypedDict):
     The id of the job, batch, key or webhook that the event is about.
     """
     type: str
+    """
+    Type of the event, like `job.completed`.
+    """
     waiting_for: NotRequired[DeliveryWait]
     """
     Present while it is due.
@@ -2546,8 +3357,17 @@ class DeliveryPage(TypedDict):
     """
 
     data: list[Delivery]
+    """
+    Deliveries of this page, newest first.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 class JobPage(TypedDict):
@@ -2556,8 +3376,17 @@ class JobPage(TypedDict):
     """
 
     data: list[JobSummary]
+    """
+    Jobs of this page, newest first unless `sort` says otherwise.
+    """
     has_more: bool
+    """
+    True if there are further entries after this page.
+    """
     next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
 
 
 class OperationAudio(Audio):
@@ -2566,6 +3395,9 @@ class OperationAudio(Audio):
     """
 
     type: Literal["audio"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationConcat(Concat):
@@ -2574,6 +3406,9 @@ class OperationConcat(Concat):
     """
 
     type: Literal["concat"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationSubtitles(Subtitles):
@@ -2582,6 +3417,9 @@ class OperationSubtitles(Subtitles):
     """
 
     type: Literal["subtitles"]
+    """
+    Type of the operation.
+    """
 
 
 class OperationWatermark(Watermark):
@@ -2590,6 +3428,9 @@ class OperationWatermark(Watermark):
     """
 
     type: Literal["watermark"]
+    """
+    Type of the operation.
+    """
 
 
 Operation: TypeAlias = OperationTrim | OperationScale | OperationCrop | OperationPad | OperationRotate | OperationFlip | OperationFps | OperationSpeed | OperationWatermark | OperationText | OperationSubtitles | OperationConcat | OperationFilter | OperationAudio | OperationTracks | OperationTranscode
@@ -2604,7 +3445,13 @@ class ConvertRequest(TypedDict):
     """
 
     hardware: NotRequired[Hardware]
+    """
+    Hardware to run on; the CPU if absent.
+    """
     input: InputLocation
+    """
+    File that the job reads.
+    """
     keep: NotRequired[int]
     """
     Seconds that the outputs are kept after completion, 60 to 315360000 (10 years); the service's
@@ -2628,6 +3475,9 @@ class ConvertRequest(TypedDict):
     of an image, each frame becomes a numbered file.
     """
     overwrite: NotRequired[Overwrite]
+    """
+    Whether existing outputs are replaced; `fail` if absent.
+    """
     preset: NotRequired[str]
     """
     A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
@@ -2635,6 +3485,9 @@ class ConvertRequest(TypedDict):
     the same name.
     """
     priority: NotRequired[Priority]
+    """
+    Priority among the account's waiting jobs; `normal` if absent.
+    """
     webhook_events: NotRequired[list[str]]
     """
     Event types to send to `webhook_url`; all if absent.
@@ -2646,11 +3499,25 @@ class ConvertRequest(TypedDict):
 
 
 class AnyJobRequestConvert(ConvertRequest):
+    """
+    The body of `POST /convert`, with its `kind`.
+    """
+
     kind: Literal["convert"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
 
 
 class BatchJobRequestConvert(ConvertRequest):
+    """
+    The body of `POST /convert`, with its `kind` and optionally a `name`.
+    """
+
     kind: Literal["convert"]
+    """
+    Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+    """
     name: NotRequired[str]
     """
     The name by which other jobs of the batch read its outputs, as `@name/a.mp4`: 1 to 64
@@ -2700,7 +3567,7 @@ class BatchRequest(TypedDict):
     """
     `low`, `normal` or `high`; the default for its jobs.
     """
-    template: NotRequired[Any]
+    template: NotRequired[dict[str, Any]]
     """
     A job with its `kind` and without `input`. In its strings, `{name}` is replaced by the
     file's name without extension, `{file}` by its name, and `{index}` by its index from 1.
