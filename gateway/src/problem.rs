@@ -192,14 +192,8 @@ impl Problem {
         self
     }
 
-    /// The pointer of its first error.
-    pub(crate) fn pointer(&self) -> Option<&str> {
-        self.errors.first().map(|error| error.pointer.as_str())
-    }
-
     /// The pointers of its errors.
-    #[cfg(test)]
-    pub(crate) fn pointers(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn pointers(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.errors.iter().map(|error| error.pointer.as_str())
     }
 

@@ -328,6 +328,20 @@ pub async fn end_restore(nats: &Nats, identity: &LogIdentity) -> Result<(), LogE
     Err(LogError::Misconfigured(format!("the restored log is {restored:?}, not {identity:?}")))
 }
 
+/// How many servers store each stream: the fewest of any.
+///
+/// # Errors
+/// When the server does not respond, or a stream is missing.
+pub async fn replicas(nats: &Nats) -> Result<usize, LogError> {
+    let mut fewest = usize::MAX;
+    for expected in expected_streams() {
+        let missing = || LogError::Misconfigured(format!("stream {} is missing", expected.name));
+        let found = find(nats, &expected.name).await?.ok_or_else(missing)?;
+        fewest = fewest.min(found.num_replicas);
+    }
+    Ok(fewest)
+}
+
 /// The configuration of a stream; `None` if it does not exist.
 async fn find(nats: &Nats, name: &str) -> Result<Option<Config>, LogError> {
     match nats.jetstream.get_stream(name).await {

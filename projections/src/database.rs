@@ -162,6 +162,20 @@ impl Database {
         sqlx::query("SELECT 1").execute(self.measured()).await.is_ok()
     }
 
+    /// The settings of the server that are off, without which a crash of its machine can damage or lose
+    /// rows.
+    ///
+    /// # Errors
+    /// When the database does not respond.
+    pub async fn switched_off(&self) -> Result<Vec<String>, ProjectionError> {
+        let query = sqlx::query_scalar(
+            "SELECT name FROM pg_settings
+             WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+             ORDER BY name",
+        );
+        Ok(query.fetch_all(&self.pool).await?)
+    }
+
     /// The server's version.
     ///
     /// # Errors

@@ -1,14 +1,22 @@
 //! Finds every wrong field of a request. Its parsers stop at the first one; here each wrong field is replaced
 //! by something that they accept, until they find no other.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value, json};
 
 use crate::problem::Problem;
 
-/// Maximum size of a body of which every error is looked for, in bytes of JSON.
-const MAX_BYTES: usize = 64 * 1024;
 /// Maximum number of errors that are looked for.
 const MAX_ERRORS: usize = 20;
+/// Maximum size of all variants of a request that are checked together, in bytes of JSON: looking for
+/// further errors takes no more time than some larger requests.
+const MAX_BYTES: usize = 1024 * 1024;
+
+thread_local! {
+    /// True while further errors are looked for: the checks of parts do not look for theirs again.
+    static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Runs a check of JSON. If it finds an error, the problem has this one and those that the check finds in
 /// the other fields.
@@ -17,50 +25,98 @@ pub(crate) fn every_error<T>(
     prefix: &str,
     check: impl Fn(Value) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
+    if IS_LOOKING.get() {
+        return check(json);
+    }
     let first = match check(json.clone()) {
         Ok(checked) => return Ok(checked),
         Err(problem) => problem,
     };
-    if json.to_string().len() > MAX_BYTES {
-        return Err(first);
-    }
-    let mut repaired = Repaired { json, prefix, check: |json| check(json).map(|_| ()) };
+    let size = json.to_string().len().max(1);
+    let mut search = Search {
+        json,
+        prefix,
+        check: |json| check(json).map(|_| ()),
+        checks_left: MAX_BYTES / size,
+    };
+    let looking = Looking::begin();
     let mut problems = vec![first];
-    while let Some(next) = repaired.next_problem(&problems) {
+    while problems.len() < MAX_ERRORS
+        && let Some(next) = search.next_problem(&problems)
+    {
         problems.push(next);
-        if problems.len() >= MAX_ERRORS {
-            break;
-        }
     }
+    drop(looking);
     Problem::all(problems).map_or_else(|| check(Value::Null), Err)
 }
 
+/// While it lives, further errors are looked for.
+struct Looking;
+
+impl Looking {
+    fn begin() -> Self {
+        IS_LOOKING.set(true);
+        Self
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        IS_LOOKING.set(false);
+    }
+}
+
 /// A request of which the fields with the errors so far are replaced.
-struct Repaired<'a, C> {
+struct Search<'a, C> {
     json: Value,
     /// What the pointers of its errors begin with, like `/operations/3`.
     prefix: &'a str,
     check: C,
+    checks_left: usize,
 }
 
-impl<C: Fn(Value) -> Result<(), Problem>> Repaired<'_, C> {
-    /// Replaces the field of the last problem, so that the check gets beyond it; the problem that it finds
-    /// there, in a field that none of the others is about.
+/// What takes the place of a wrong field.
+enum Replacement {
+    Nothing,
+    Value(Value),
+    /// Nothing, for the member of the request that it is in.
+    NoMember,
+}
+
+impl<C: Fn(Value) -> Result<(), Problem>> Search<'_, C> {
+    /// Replaces the field of the last problem so that the check gets beyond it; the problem that it finds
+    /// there. All replacements that get beyond it must lead to a problem with the same field: one that only
+    /// some of them lead to is due to the replacement.
     fn next_problem(&mut self, problems: &[Problem]) -> Option<Problem> {
-        let pointer = self.within(problems.last()?.pointer()?)?.to_owned();
-        for candidate in candidates(&self.json, &pointer) {
-            let Err(next) = (self.check)(candidate.clone()) else { return None };
-            let Some(found) = next.pointer().and_then(|found| self.within(found)) else { continue };
-            let is_other = |known: &Problem| {
-                let known = known.pointer().and_then(|known| self.within(known));
-                known.is_some_and(|known| !is_at(found, known))
-            };
-            if problems.iter().all(is_other) {
-                self.json = candidate;
-                return Some(next);
+        let last = problems.last()?.pointers().next_back()?.to_owned();
+        let pointer = self.within(&last)?.to_owned();
+        let mut next: Option<(Problem, Value)> = None;
+        for replacement in replacements() {
+            if next.is_some() && matches!(replacement, Replacement::NoMember) {
+                break;
+            }
+            let Some(json) = replaced(&self.json, &pointer, replacement) else { continue };
+            self.checks_left = self.checks_left.checked_sub(1)?;
+            let Err(found) = (self.check)(json.clone()) else { return None };
+            if found.pointers().any(|pointer| self.is_known(pointer, problems)) {
+                continue;
+            }
+            match &next {
+                Some((other, _)) if !other.pointers().eq(found.pointers()) => return None,
+                Some(_) => {}
+                None => next = Some((found, json)),
             }
         }
-        None
+        let (found, json) = next?;
+        self.json = json;
+        Some(found)
+    }
+
+    /// True if one of the problems is about this field, or one that it is in; also if it cannot be told.
+    fn is_known(&self, pointer: &str, problems: &[Problem]) -> bool {
+        let Some(pointer) = self.within(pointer) else { return true };
+        let mut known = problems.iter().flat_map(Problem::pointers);
+        known.any(|known| self.within(known).is_none_or(|known| is_at(pointer, known)))
     }
 
     fn within<'p>(&self, pointer: &'p str) -> Option<&'p str> {
@@ -73,26 +129,42 @@ fn is_at(pointer: &str, other: &str) -> bool {
     pointer.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The request with the field at a pointer absent, or with other values; at last without the member of the
-/// request that it is in.
-fn candidates(json: &Value, pointer: &str) -> Vec<Value> {
-    let Some((parent, name)) = pointer.rsplit_once('/') else { return vec![] };
+fn replacements() -> impl Iterator<Item = Replacement> {
+    let values = [
+        json!("a.mp4"),
+        json!("https://example.com/"),
+        json!(2),
+        json!(true),
+        json!([]),
+        json!({}),
+    ];
+    let values = values.into_iter().map(Replacement::Value);
+    let nothing = std::iter::once(Replacement::Nothing);
+    nothing.chain(values).chain(std::iter::once(Replacement::NoMember))
+}
+
+/// The request with something else at a pointer; none if there is nothing to be replaced.
+fn replaced(json: &Value, pointer: &str, replacement: Replacement) -> Option<Value> {
+    let (parent, name) = pointer.rsplit_once('/')?;
     let name = name.replace("~1", "/").replace("~0", "~");
-    let change = |change: &dyn Fn(&mut Map<String, Value>)| {
-        let mut changed = json.clone();
-        change(changed.pointer_mut(parent)?.as_object_mut()?);
-        Some(changed)
-    };
-    let removed = change(&|fields| _ = fields.remove(&name));
-    let values = [json!("a.mp4"), json!(2), json!(true), json!([]), json!({})];
-    let replaced = values
-        .into_iter()
-        .filter_map(|value| change(&|fields| _ = fields.insert(name.clone(), value.clone())));
-    let mut without = json.clone();
-    let member = pointer.split('/').nth(1).unwrap_or_default();
-    let without =
-        without.as_object_mut().and_then(|fields| fields.remove(member)).map(|_| without.clone());
-    removed.into_iter().chain(replaced).chain(without).collect()
+    let mut changed = json.clone();
+    let fields = |parent: &mut Value| parent.as_object_mut().map(std::mem::take);
+    match replacement {
+        Replacement::Nothing => {
+            changed.pointer_mut(parent)?.as_object_mut()?.remove(&name)?;
+        }
+        Replacement::Value(value) => {
+            let parent = changed.pointer_mut(parent)?;
+            let mut all: Map<String, Value> = fields(parent)?;
+            all.insert(name, value);
+            *parent = Value::Object(all);
+        }
+        Replacement::NoMember => {
+            let member = pointer.split('/').nth(1)?;
+            changed.as_object_mut()?.remove(member)?;
+        }
+    }
+    Some(changed)
 }
 
 #[cfg(test)]
@@ -144,6 +216,59 @@ mod tests {
             found,
             ["#/inner/of~1f", "#/inner/on", "#/name", "#/nome", "#/size", "#/tags/0"]
         );
+    }
+
+    #[test]
+    fn an_error_that_only_a_replacement_causes_is_not_reported() {
+        // `b` needs `a`, which is wrong: without it, `b` would be.
+        let check = |json: Value| match (json.get("a"), json.get("b")) {
+            (Some(a), _) if *a != "https://example.com/" => {
+                Err(Problem::field(Kind::Invalid, "#/a", "no URL"))
+            }
+            (None, Some(_)) => Err(Problem::field(Kind::Invalid, "#/b", "it needs `a`")),
+            _ => Ok(()),
+        };
+        let problem = every_error(json!({ "a": 1, "b": 1 }), "", check).unwrap_err();
+        assert_eq!(problem.pointers().collect::<Vec<_>>(), ["#/a"]);
+    }
+
+    #[test]
+    fn a_large_request_is_checked_a_few_times_only() {
+        let checks = Cell::new(0);
+        let fields = (0..20).map(|n| (format!("field{n}"), json!("x".repeat(10_000))));
+        let body = Value::Object(fields.collect());
+        let problem = every_error(body, "", |json| {
+            checks.set(checks.get() + 1);
+            let mut names = json.as_object().unwrap().keys();
+            let name = names.next().map_or(String::new(), |name| format!("#/{name}"));
+            Err::<(), _>(Problem::field(Kind::Invalid, &name, "unknown"))
+        });
+        assert!(problem.is_err());
+        assert!(checks.get() <= 1 + MAX_BYTES / 200_000, "{}", checks.get());
+    }
+
+    #[test]
+    fn the_errors_of_a_part_are_looked_for_once() {
+        let checks = Cell::new(0);
+        let part = |json: Value| {
+            checks.set(checks.get() + 1);
+            let wrong = json.as_object().and_then(|part| part.keys().next().cloned());
+            wrong.map_or(Ok(()), |name| {
+                Err(Problem::field(Kind::Invalid, &format!("#/part/{name}"), "unknown"))
+            })
+        };
+        let check = |json: Value| {
+            every_error(json["part"].clone(), "/part", part)?;
+            match json.get("other") {
+                Some(_) => Err(Problem::field(Kind::Invalid, "#/other", "unknown")),
+                None => Ok(()),
+            }
+        };
+        let body = json!({ "part": { "a": 1, "b": 1, "c": 1 }, "other": 1 });
+        let problem = every_error(body, "", check).unwrap_err();
+        let found: Vec<&str> = problem.pointers().collect();
+        assert_eq!(found, ["#/part/a", "#/part/b", "#/part/c", "#/other"]);
+        assert!(checks.get() < 60, "{}", checks.get());
     }
 
     #[test]

@@ -52,7 +52,11 @@ pub(crate) enum Verb {
         verb: TopologyVerb,
     },
     /// Report what is wrong and how to fix it
-    Doctor,
+    Doctor {
+        /// Also check what a service that others rely on needs: transport, replicas, backups, …
+        #[arg(long)]
+        production: bool,
+    },
     /// Inspect the configuration
     Config {
         #[command(subcommand)]
@@ -146,6 +150,11 @@ pub(crate) enum Verb {
         #[arg(long, env = "FFAPI_URL", default_value = "http://127.0.0.1:8080")]
         url: String,
     },
+    /// Convert a second of generated video on a running service, check the result, and delete it
+    Smoke {
+        #[command(flatten)]
+        server: Server,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -173,7 +182,8 @@ impl Verb {
             | Self::Get { server, .. }
             | Self::Retry { server, .. }
             | Self::Watch { server, .. }
-            | Self::Cancel { server, .. } => Some(server),
+            | Self::Cancel { server, .. }
+            | Self::Smoke { server } => Some(server),
             Self::Up { .. }
             | Self::Gateway
             | Self::Projector
@@ -181,7 +191,7 @@ impl Verb {
             | Self::Worker
             | Self::Migrate
             | Self::Topology { .. }
-            | Self::Doctor
+            | Self::Doctor { .. }
             | Self::Config { .. }
             | Self::Keys { .. }
             | Self::Nats { .. }
@@ -203,6 +213,8 @@ impl Verb {
 pub(crate) enum ConfigVerb {
     /// Print the effective configuration without secrets
     Print,
+    /// Exit with 0 if the configuration is valid; it connects to no server
+    Validate,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,13 +4,14 @@ mod batch;
 mod health;
 mod http;
 mod progress;
+mod smoke;
 
 use std::path::Path;
 
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::{batch::batch, health::health};
+pub(crate) use self::{batch::batch, health::health, smoke::smoke};
 use self::{http::Client, progress::follow};
 use crate::arguments::{Analyze, Convert, Jobs, Server, Submit};
 

@@ -5,11 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use ffapi_backup::Recipients;
 use ffapi_domain::account::Tiers;
 use ffapi_gateway::GatewayConfig;
 use ffapi_nats::NatsConfig;
 use ffapi_projections::PostgresConfig;
-use ffapi_storage::{EgressConfig, StorageConfig, StoreConfig, StoresConfig};
+use ffapi_storage::{EgressConfig, Patience, Storage, StorageConfig, StoreConfig, StoresConfig};
 use ffapi_workers::{RetentionConfig, SchedulingConfig, WebhooksConfig, WorkerConfig};
 use figment::{
     Figment,
@@ -136,6 +137,19 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
         nats.url = nats.shown();
     }
     println!("{}", serde_json::to_string_pretty(&shown)?);
+    Ok(())
+}
+
+/// Checks what needs no server: the secrets, the stores, and the recipients of backups.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
+    config.secrets.check_given()?;
+    Storage::configured(&config.storage, &config.stores, Patience::Request)
+        .context("storage.root, storage.default or stores")?;
+    if config.backup.store.is_some() {
+        Recipients::parse(&config.backup.recipients).context("backup.recipients")?;
+    }
+    println!("the configuration is valid");
     Ok(())
 }
 

@@ -9,11 +9,22 @@ use ffapi_nats::{Nats, topology};
 use ffapi_projections::Database;
 use ffapi_storage::{Patience, Storage};
 
-use crate::config::Config;
+use crate::{config::Config, production};
+
+/// What a server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Development, or evaluation.
+    Trial,
+    /// A service that others rely on.
+    Production,
+}
 
 /// Checks everything that a server needs; reports problems and how to fix them.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
-pub(crate) async fn doctor(config: &Config) -> anyhow::Result<()> {
+///
+/// For production, it also checks what a service that others rely on needs.
+pub(crate) async fn doctor(config: &Config, purpose: Purpose) -> anyhow::Result<()> {
     let mut problems = 0_u32;
     let mut report = |component: &str, outcome: Result<String, String>| match outcome {
         Ok(detail) => println!("ok    {component}: {detail}"),
@@ -28,6 +39,11 @@ pub(crate) async fn doctor(config: &Config) -> anyhow::Result<()> {
     report("secrets", secrets(config));
     report("NATS", nats(config).await);
     report("Postgres", postgres(config).await);
+    if purpose == Purpose::Production {
+        for (check, outcome) in production::checks(config).await {
+            report(check, outcome);
+        }
+    }
     anyhow::ensure!(problems == 0, "{problems} of the above need fixing");
     Ok(())
 }

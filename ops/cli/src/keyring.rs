@@ -67,6 +67,11 @@ impl Secrets {
         }
     }
 
+    /// The text of a secret, to be compared with others, never shown.
+    pub(crate) fn compared(&self, which: Secret) -> &str {
+        self.text(which)
+    }
+
     /// Every secret with the full name of its setting.
     pub(crate) fn named(&mut self) -> [(&'static str, &mut String); 4] {
         let Self { master_key, pepper, signing_key, verifying_key } = self;
@@ -151,6 +156,12 @@ impl Secrets {
     /// Checks that all secrets are set and valid.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         Secret::ALL.into_iter().try_for_each(|which| self.bytes(which).map(|_| ()))
+    }
+
+    /// Checks those that are set: a process needs only some, and `ffapi up` makes its own.
+    pub(crate) fn check_given(&self) -> anyhow::Result<()> {
+        let given = Secret::ALL.into_iter().filter(|which| !self.text(*which).is_empty());
+        given.into_iter().try_for_each(|which| self.bytes(which).map(|_| ()))
     }
 }
 

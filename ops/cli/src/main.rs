@@ -15,6 +15,7 @@ mod metrics;
 mod nats_users;
 mod otlp;
 mod process;
+mod production;
 mod readmodels;
 mod replay;
 mod report;
@@ -33,6 +34,7 @@ use clap::Parser;
 
 use arguments::{Arguments, AuditVerb, BackupVerb, ConfigVerb, Verb};
 use config::Needed;
+use doctor::Purpose;
 use keyring::Secret;
 use roles::Role;
 use serde_json::Map;
@@ -87,8 +89,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Worker => roles::alone(&config, Role::Worker).await,
         Verb::Migrate => roles::migrate(&config).await,
         Verb::Topology { verb } => roles::topology(&config, &verb).await,
-        Verb::Doctor => doctor::doctor(&config).await,
+        Verb::Doctor { production } => {
+            let purpose = if production { Purpose::Production } else { Purpose::Trial };
+            doctor::doctor(&config, purpose).await
+        }
         Verb::Config { verb: ConfigVerb::Print } => config::print(&config),
+        Verb::Config { verb: ConfigVerb::Validate } => config::validate(&config),
         Verb::Keys { verb } => keys::run(&config, verb).await,
         Verb::Nats { verb } => subscriber::make(verb),
         Verb::Audit { verb } => audit::run(&config, verb).await,
@@ -113,6 +119,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Watch { server, id } => client::watch(&server, &id).await,
         Verb::Cancel { server, id } => client::cancel(&server, &id).await,
         Verb::Health { url } => client::health(&url).await,
+        Verb::Smoke { server } => client::smoke(&server).await,
         Verb::Completions { shell } => {
             manual::completions(shell);
             Ok(())
@@ -133,7 +140,7 @@ const fn is_operator(verb: &Verb) -> bool {
     matches!(
         verb,
         Verb::Topology { .. }
-            | Verb::Doctor
+            | Verb::Doctor { .. }
             | Verb::Keys { .. }
             | Verb::Audit { .. }
             | Verb::Backup { .. }
@@ -152,7 +159,7 @@ const fn uses_stores(verb: &Verb) -> bool {
             | Verb::Gateway
             | Verb::Conductor
             | Verb::Worker
-            | Verb::Doctor
+            | Verb::Doctor { .. }
             | Verb::Backup { .. }
             | Verb::Restore(_)
             | Verb::Config { .. }
@@ -177,7 +184,7 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         | Verb::Replay(_)
         | Verb::Report
         | Verb::Simulate(_) => &[Secret::Master],
-        Verb::Doctor | Verb::Config { .. } => &Secret::ALL,
+        Verb::Doctor { .. } | Verb::Config { .. } => &Secret::ALL,
         // `up` has its own.
         Verb::Up { .. }
         | Verb::Migrate
@@ -197,6 +204,7 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         | Verb::Watch { .. }
         | Verb::Cancel { .. }
         | Verb::Health { .. }
+        | Verb::Smoke { .. }
         | Verb::Completions { .. }
         | Verb::Man { .. } => &[],
     }

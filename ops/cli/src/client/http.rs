@@ -46,6 +46,19 @@ impl Client {
         Ok(self.send(request).await?.json().await?)
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.send(self.http.delete(format!("{}{path}", self.url))).await.map(|_| ())
+    }
+
+    /// The bytes of a file, or of a part of it, like `bytes=0-99`.
+    pub(crate) async fn bytes(&self, path: &str, range: Option<&str>) -> anyhow::Result<Vec<u8>> {
+        let mut request = self.http.get(format!("{}{path}", self.url));
+        if let Some(range) = range {
+            request = request.header("range", range);
+        }
+        Ok(self.send(request).await?.bytes().await?.to_vec())
+    }
+
     pub(crate) async fn upload(&self, path: &Path) -> anyhow::Result<Value> {
         let file = File::open(path).await.with_context(|| format!("{}", path.display()))?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("upload");

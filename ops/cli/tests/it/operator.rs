@@ -291,3 +291,63 @@ fn a_command_ends_silently_with_the_reader_of_its_output() {
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
     assert_eq!(ended.status.code(), Some(141));
 }
+
+#[tokio::test]
+async fn a_smoke_test_converts_a_video_and_leaves_nothing_behind() {
+    let stack = Stack::new().await;
+    let folder = stack.data.path().display().to_string();
+    let run = |key: &[&str]| {
+        let arguments = [&["smoke", "--url", &stack.url, "--data-dir", &folder][..], key].concat();
+        let done = ffapi().args(arguments).output().unwrap();
+        let error = String::from_utf8_lossy(&done.stderr).into_owned();
+        (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned() + &error)
+    };
+    let (success, printed) = run(&[]);
+    assert!(success && printed.matches("ok ").count() == 7, "{printed}");
+    let uploads = stack.get("/uploads").await;
+    assert_eq!(uploads.json["data"], serde_json::json!([]), "{uploads:#?}");
+    let jobs = stack.get("/jobs").await;
+    assert!(!jobs.text("/data/0/outputs_expired_at").is_empty(), "{jobs:#?}");
+    let (success, printed) = run(&["--key", "ff_none"]);
+    assert!(!success && printed.contains("GET /me: 401"), "{printed}");
+}
+
+#[test]
+fn a_configuration_is_validated_without_any_server() {
+    let validate = |settings: &[(&str, &str)]| {
+        let arguments = ["config", "validate"];
+        let done = ffapi().args(arguments).envs(settings.iter().copied()).output().unwrap();
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (valid, error) = validate(&[("FFAPI_NATS__URL", "nats://nats.invalid")]);
+    assert!(valid, "{error}");
+    for (name, value, shown) in [
+        ("FFAPI_STORAGE__DEFAULT", "media", "media"),
+        ("FFAPI_BACKUP__STORE", "s3://backups", "recipients"),
+        ("FFAPI_SECRETS__PEPPER", "short", "pepper"),
+        ("FFAPI_GATEWAY__PRICES__JOB", "-1.0", "0 or more"),
+        ("FFAPI_GATEWAY__LISTEM", "127.0.0.1:1", "listem"),
+    ] {
+        let (valid, error) = validate(&[(name, value)]);
+        assert!(!valid && error.contains(shown), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn doctor_says_what_production_needs_beyond_a_service_that_works() {
+    let stack = Stack::new().await;
+    let (success, printed) = run(&stack, &["doctor"]);
+    assert!(success, "{printed}");
+    let (success, printed) = run(&stack, &["doctor", "--production"]);
+    assert!(!success);
+    for shown in [
+        "ok    durability of Postgres: fsync",
+        "WRONG replicas of the log: 1 of each stream",
+        "ffapi topology apply --replicas 3",
+        "WRONG transport",
+        "WRONG store",
+        "ok    sandbox: full",
+    ] {
+        assert!(printed.contains(shown), "{shown}: {printed}");
+    }
+}
