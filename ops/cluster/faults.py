@@ -34,10 +34,12 @@ class Fault:
 class Injector:
     """Injects faults into a fleet. Targets `leader` and `follower` are those of the log when the fault begins."""
 
-    def __init__(self, fleet):
-        self.fleet, self.network = fleet, fleet.network
+    def __init__(self, fleet, chance):
+        self.fleet, self.network, self.chance = fleet, fleet.network, chance
 
     def resolve(self, target):
+        if target == "primary":
+            return self.fleet.primary
         if target not in ("leader", "follower", "queue"):
             return target
         stream = "WORK" if target == "queue" else "EVENTS"
@@ -131,6 +133,12 @@ class Injector:
     def mend_disk(self, name):
         self.fleet.disks[name].set()
 
+    def replace_disk(self, name):
+        """NATS does not use a disk again whose sync has failed, and must be started again."""
+        self.mend_disk(name)
+        self.kill(name)
+        self.start(name)
+
     def cut_power(self, name):
         self.kill(name)
         self.fleet.disks[name].cut()
@@ -151,13 +159,38 @@ class Injector:
         for name in (*servers.NATS, self.fleet.primary):
             self.power_on(name)
 
+    def cut_power_in_turn(self, name):
+        """
+        Jepsen's recipe for a split brain (nats-server#7567): one follower is frozen while the other acknowledges; then the
+        power of that one is lost, and the two that wake up are those which could have forgotten.
+        """
+        first, second = self.others(name, servers.NATS)
+        self.freeze(first)
+        time.sleep(4)
+        self.cut_power(second)
+        self.freeze(name)
+        self.thaw(first)
+        self.power_on(second)
+
+    def flip_bits(self, name):
+        """Some bits of the log's copy on one server change (nats-server#7549), while it is down."""
+        self.kill(name)
+        folder = self.fleet.disks[name].path / "jetstream/jetstream/$G/streams/EVENTS/msgs"
+        self.flip(sorted(folder.glob("*.blk"))[0])
+
+    def flip_snapshots(self, name):
+        """Likewise of the snapshots of Raft (nats-server#7556)."""
+        self.kill(name)
+        for path in (self.fleet.disks[name].path / "jetstream/jetstream/$SYS/_js_").glob("*/snapshots/*"):
+            self.flip(path)
+
+    def flip(self, path):
+        data = bytearray(path.read_bytes())
+        for _ in range(10):
+            data[self.chance.randrange(len(data))] ^= 1 << self.chance.randrange(8)
+        path.write_bytes(data)
+
     # Postgres.
-    def kill_primary(self, _):
-        self.kill(self.fleet.primary)
-
-    def start_primary(self, _):
-        self.start(self.fleet.primary)
-
     def promote(self, _):
         """The primary's machine is lost; its standby takes over, with its name."""
         lost = self.fleet.primary
@@ -187,14 +220,11 @@ class Injector:
         self.process(name).shift_clock(0)
 
     def squeeze(self, name):
-        """Half of the memory that it has in use; the kernel reclaims, or kills it."""
+        """It gets 8 MiB more memory from now on: the kernel reclaims, or kills it."""
         group = MEMORY / f"ffapi-{name}"
         group.mkdir(exist_ok=True)
-        process = self.process(name).running.pid
-        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-        (group / "memory.limit_in_bytes").write_text(str(pages * 4096 // 2))
-        (group / "memory.move_charge_at_immigrate").write_text("3")
-        (group / "cgroup.procs").write_text(str(process))
+        (group / "memory.limit_in_bytes").write_text(str(8 * 1024 * 1024))
+        (group / "cgroup.procs").write_text(str(self.process(name).running.pid))
 
     def release(self, name):
         group = MEMORY / f"ffapi-{name}"
@@ -216,10 +246,12 @@ FAULTS = {
     "names": (I.forget_names, I.know_names),
     "disk-full": (I.fill, I.mend_disk),
     "disk-slow": (I.slow_down, I.mend_disk),
-    "disk-errors": (I.fail_syncs, I.mend_disk),
+    "disk-errors": (I.fail_syncs, I.replace_disk),
     "power": (I.cut_power, I.power_on),
+    "power-in-turn": (I.cut_power_in_turn, I.thaw),
+    "bits": (I.flip_bits, I.start),
+    "bits-snapshots": (I.flip_snapshots, I.start),
     "power-all": (I.cut_all_power, I.all_power_on),
-    "postgres-kill": (I.kill_primary, I.start_primary),
     "postgres-promote": (I.promote, I.standby_again),
     "clock-ahead": (I.clock_ahead, I.clock_right),
     "clock-back": (I.clock_back, I.clock_right),
@@ -231,8 +263,9 @@ SCHEDULE = [
     ("kill", "leader"), ("kill", "follower"), ("kill", "queue"), ("freeze", "leader"), ("freeze", "follower"),
     ("isolate", "leader"), ("isolate", "follower"), ("part", "leader"), ("loss", "leader"), ("delay", "leader"),
     ("names", "leader"), ("disk-full", "leader"), ("disk-slow", "leader"), ("disk-errors", "leader"),
-    ("power", "leader"), ("power", "follower"), ("power-all", "all"), ("memory", "leader"),
-    ("postgres-kill", "primary"), ("postgres-promote", "primary"),
+    ("power", "leader"), ("power", "follower"), ("power-in-turn", "leader"), ("power-all", "all"), ("memory", "leader"),
+    ("kill", "primary"), ("power", "primary"), ("isolate", "primary"), ("disk-full", "primary"),
+    ("postgres-promote", "primary"),
     ("kill-roles", "all"),
     *[("kill", role) for role in APPLICATION],
     ("freeze", "gateway-1"), ("freeze", "worker-1"), ("freeze", "conductor-1"), ("freeze", "projector-1"),

@@ -97,8 +97,8 @@ class Fleet:
 
     def prepare(self, machines):
         """Streams with replicas, schema, keys: docs/deploy/compose.md."""
-        with until(self.operator, 60, "NATS") as nats:
-            until(lambda: jetstream_ready(nats), 60, "JetStream")
+        until(self.has_jetstream, 60, "JetStream")
+        with self.operator() as nats:
             self.variables["FFAPI_SECRETS__VERIFYING_KEY"] = ""
             key = self.operate("gateway-1", "audit", "key")
             self.variables["FFAPI_SECRETS__VERIFYING_KEY"] = key.strip()
@@ -110,6 +110,13 @@ class Fleet:
         (self.folder / "key.txt").write_text(made)
         self.key = next(word for word in made.split() if len(word) > 30 and not word.startswith("key_"))
 
+    def has_jetstream(self):
+        try:
+            with self.operator() as nats:
+                return bool(nats.api("INFO"))
+        except (TypeError, OSError, jetstream.ApiError):
+            return False
+
     def apply_topology(self, nats):
         """Streams with three replicas. Builds from before the option had to be helped, as documented then."""
         if "--replicas" in self.operate("gateway-1", "topology", "apply", "--help"):
@@ -119,7 +126,7 @@ class Fleet:
             servers.replicate(nats)
 
     def operator(self):
-        """A connection to any NATS server, as the operator."""
+        """A connection to any NATS server, as the operator; `None` without one."""
         for name in servers.NATS:
             try:
                 address = self.network.machines[name].address
@@ -166,10 +173,3 @@ class Fleet:
             except OSError:
                 return False
         return True
-
-
-def jetstream_ready(nats):
-    try:
-        return nats.api("STREAM.NAMES") is not None
-    except jetstream.ApiError:
-        return False
