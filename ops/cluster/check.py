@@ -132,8 +132,9 @@ def check_log(log, final):
     expected = set(range(1, len(final["messages"]) + 1))
     if {sequence for sequence, subject, _ in final["messages"] if subject} != expected:
         yield "the log has holes"
-    if log.sequences != expected:
-        yield f"ffapi replay has {len(log.sequences)} of {len(expected)} messages"
+    # Events that were appended between the two readings may follow.
+    if not expected <= log.sequences:
+        yield f"ffapi replay lacks {sorted(expected - log.sequences)[:10]}"
     commands = collections.Counter(command for _, _, command in final["messages"])
     doubled = [command for command, count in commands.items() if count > 1]
     if doubled:
