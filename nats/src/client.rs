@@ -74,6 +74,12 @@ fn parse_credentials(credentials: Option<&str>) -> Auth {
 /// How long one request may take before its outcome counts as unknown.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A server that is cut off or frozen breaks no connection: after three pings without a response the
+/// client connects to another one. Its default would be three minutes.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// How long one server may take to accept a connection before the next one is tried.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The oldest supported nats-server.
 const MIN_SERVER_VERSION: (i64, i64, i64) = (2, 12, 1);
 
@@ -101,6 +107,8 @@ impl Nats {
         let client = options
             .name("ffapi")
             .request_timeout(Some(REQUEST_TIMEOUT))
+            .ping_interval(PING_INTERVAL)
+            .connection_timeout(CONNECTION_TIMEOUT)
             .subscription_capacity(65_536)
             .reconnect_delay_callback(|attempt| {
                 let tries = u32::try_from(attempt).unwrap_or(u32::MAX).min(6);

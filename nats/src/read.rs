@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::{
     LogError, Message, Nats, Record,
     metrics::{self, Operation},
+    topology::VAULT,
 };
 
 /// Follows the log in order without end. Reconnects, and never skips a message.
@@ -335,7 +336,14 @@ pub(crate) async fn records(
             max_bytes: Some(max_bytes.max(1) as u64),
         };
         let mut records = Vec::new();
-        let reading = batch_get(nats, stream, request, Record::from_direct, &mut records);
+        let reading = async {
+            // The vault has no direct gets where it has replicas.
+            if nats.is_replicated() && stream == VAULT {
+                return records_of_leader(nats, stream, from, max_bytes, &mut records).await;
+            }
+            let getting = batch_get(nats, stream, request, Record::from_direct, &mut records);
+            getting.await.map(|_| ())
+        };
         match metrics::timed(Operation::Get, stream, reading).await {
             Err(LogError::Unavailable(_)) if start.elapsed() < READ_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -343,6 +351,29 @@ pub(crate) async fn records(
             outcome => return outcome.map(|_| records),
         }
     }
+}
+
+/// Like [`records`], one by one from the leader.
+async fn records_of_leader(
+    nats: &Nats,
+    stream: &'static str,
+    from: u64,
+    max_bytes: usize,
+    records: &mut Vec<Record>,
+) -> Result<(), LogError> {
+    let (mut next, mut size) = (from.max(1), 0_usize);
+    while size < max_bytes {
+        let request =
+            MessageGet { seq: Some(next), next_by_subj: Some(">"), ..MessageGet::default() };
+        let Some(found) = stored(nats, stream, &request).await? else { break };
+        let headers = String::from_utf8_lossy(&from_base64(&found.hdrs)?).into_owned();
+        let payload = from_base64(&found.data)?.into();
+        next = found.seq.saturating_add(1);
+        let record = Record::from_leader(found.seq, found.subject, &found.time, &headers, payload)?;
+        size = size.saturating_add(record.payload.len());
+        records.push(record);
+    }
+    Ok(())
 }
 
 /// Which message is requested: the one at `seq`, the first one from there on a subject, or the last
@@ -407,29 +438,45 @@ struct MessageGetResponse {
 struct StoredMessage {
     seq: u64,
     subject: String,
-    /// In base64.
+    /// In base64, as the headers.
     #[serde(default)]
     data: String,
+    #[serde(default)]
+    hdrs: String,
+    time: String,
 }
 
 /// `no message found`.
 const NO_MESSAGE: u64 = 10_037;
+
+/// A message as the leader has it.
+async fn stored(
+    nats: &Nats,
+    stream: &'static str,
+    request: &MessageGet<'_>,
+) -> Result<Option<StoredMessage>, LogError> {
+    let found: Result<MessageGetResponse, _> =
+        nats.api(&format!("STREAM.MSG.GET.{stream}"), request).await;
+    match found {
+        Ok(found) => Ok(Some(found.message)),
+        Err(LogError::Server { code: NO_MESSAGE, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn from_base64(text: &str) -> Result<Vec<u8>, LogError> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.decode(text).map_err(|error| LogError::Corrupt(error.to_string()))
+}
 
 async fn get_from_leader(
     nats: &Nats,
     stream: &'static str,
     request: &MessageGet<'_>,
 ) -> Result<Option<Message>, LogError> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let found: Result<MessageGetResponse, _> =
-        nats.api(&format!("STREAM.MSG.GET.{stream}"), request).await;
-    let StoredMessage { seq: sequence, subject, data } = match found {
-        Ok(found) => found.message,
-        Err(LogError::Server { code: NO_MESSAGE, .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let payload = STANDARD.decode(data).map_err(|error| LogError::Corrupt(error.to_string()))?;
-    Ok(Some(Message { sequence, subject, payload: payload.into(), pending: 0 }))
+    let Some(found) = stored(nats, stream, request).await? else { return Ok(None) };
+    let payload = from_base64(&found.data)?.into();
+    Ok(Some(Message { sequence: found.seq, subject: found.subject, payload, pending: 0 }))
 }
 
 fn from_direct(response: async_nats::Message) -> Result<Message, LogError> {

@@ -36,9 +36,8 @@ impl Record {
         let stored = || header("Nats-Time-Stamp").and_then(|text| milliseconds(&text));
         let kept = headers.iter().flat_map(|(name, values)| {
             let name: &str = name.as_ref();
-            let is_kept = !name.starts_with(SERVER_HEADERS) && name != STORED_AT_HEADER;
             let pairs = values.iter().map(|value| (name.to_owned(), value.as_str().to_owned()));
-            pairs.filter(move |_| is_kept)
+            pairs.filter(|(name, _)| is_kept(name))
         });
         let mut kept: Vec<_> = kept.collect();
         // The client's map has no order.
@@ -51,6 +50,31 @@ impl Record {
             payload: response.payload,
         })
     }
+
+    /// A message as the leader of its stream returns it: its time is in RFC 3339, its headers are a
+    /// block of NATS' protocol.
+    pub(crate) fn from_leader(
+        sequence: u64,
+        subject: String,
+        time: &str,
+        headers: &str,
+        payload: Bytes,
+    ) -> Result<Self, LogError> {
+        let pairs = headers.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+        let (mut kept, others): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| is_kept(name));
+        let original = others.iter().find(|(name, _)| name == STORED_AT_HEADER);
+        let original = original.and_then(|(_, value)| value.parse().ok());
+        let missing = || LogError::Corrupt("a stored message without time".to_owned());
+        let at = original.or_else(|| milliseconds(time)).ok_or_else(missing)?;
+        kept.sort();
+        Ok(Self { sequence, subject, at, headers: kept, payload })
+    }
+}
+
+/// Whether a backup keeps a header.
+fn is_kept(name: &str) -> bool {
+    !name.starts_with(SERVER_HEADERS) && name != STORED_AT_HEADER
 }
 
 fn milliseconds(text: &str) -> Option<u64> {
@@ -61,6 +85,20 @@ fn milliseconds(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_of_the_leader_keeps_its_own_headers_and_its_first_time() {
+        let record = |headers: &str| {
+            let time = "1970-01-01T00:00:01Z";
+            Record::from_leader(7, "ev.a".to_owned(), time, headers, Bytes::new()).unwrap()
+        };
+        let stored = record("NATS/1.0\r\nNats-Msg-Id: 1\r\nKV-Operation: DEL\r\nA: b: c\r\n\r\n");
+        let kept = [("A", "b: c"), ("KV-Operation", "DEL")];
+        assert_eq!(stored.headers, kept.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(stored.at, 1000);
+        assert_eq!(record("NATS/1.0\r\nFfapi-Stored-At: 5\r\n\r\n").at, 5);
+        assert_eq!(record("").headers, []);
+    }
 
     #[test]
     fn the_server_s_times_are_parsed() {
