@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import socket
 
 
@@ -15,7 +16,7 @@ class Connection:
     def __init__(self, address, user, password, timeout=5):
         self.socket = socket.create_connection((address, 4222), timeout=timeout)
         self.lines = self.socket.makefile("rb")
-        self.inbox = f"_INBOX.{user}.harness"
+        self.inbox = f"_INBOX.{user}.{os.urandom(6).hex()}"
         self.lines.readline()
         login = {"user": user, "pass": password, "verbose": False, "headers": True, "no_responders": True}
         self.send(f"CONNECT {json.dumps(login)}\r\nSUB {self.inbox}.* 1\r\nPING\r\n".encode())
