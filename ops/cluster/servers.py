@@ -77,19 +77,25 @@ class Postgres:
         shutil.chown(self.home, "postgres", "postgres")
         self.home.chmod(0o700)
 
+    def append(self, name, text):
+        """Adds to a file of its configuration; synced, as its power may be cut next."""
+        with open(self.home / name, "a") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
     def create(self):
         """A new cluster as the image of Postgres makes it."""
         self.own_home()
         self.run("initdb", "-D", self.home, "-U", "ffapi", "-E", "UTF8", "-A", "scram-sha-256", f"--pwfile={self.password}")
-        with open(self.home / "pg_hba.conf", "a") as rules:
-            rules.write("host all all all scram-sha-256\nhost replication all all scram-sha-256\n")
+        self.append("pg_hba.conf", "host all all all scram-sha-256\nhost replication all all scram-sha-256\n")
 
     def follow(self, primary):
         """Becomes a hot standby of another server."""
         self.own_home()
-        self.run("pg_basebackup", "-D", self.home, "-h", primary.machine.name, "-U", "ffapi", "-c", "fast", "-R", "-C", "-S", self.name.replace("-", "_"))
-        with open(self.home / "postgresql.auto.conf", "a") as settings:
-            settings.write("hot_standby = on\n")
+        source = ["-h", primary.machine.name, "-U", "ffapi", "-c", "fast"]
+        self.run("pg_basebackup", "-D", self.home, *source, "-R", "-C", "-S", self.name.replace("-", "_"))
+        self.append("postgresql.auto.conf", "hot_standby = on\n")
 
     def query(self, sql, database="ffapi"):
         """The rows as text, or `None` if the server does not answer."""
