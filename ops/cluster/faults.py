@@ -1,5 +1,6 @@
 """The faults: each breaks something for some seconds, then mends it. Every random choice comes from the run's seed."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -184,6 +185,12 @@ class Injector:
         for path in (self.fleet.disks[name].path / "jetstream/jetstream/$SYS/_js_").glob("*/snapshots/*"):
             self.flip(path)
 
+    def start_empty(self, name):
+        """NATS refuses to start with a damaged snapshot: without its data, it takes everything from the others."""
+        self.process(name).kill()
+        shutil.rmtree(self.fleet.disks[name].path / "jetstream")
+        self.start(name)
+
     def flip(self, path):
         data = bytearray(path.read_bytes())
         for _ in range(10):
@@ -250,7 +257,7 @@ FAULTS = {
     "power": (I.cut_power, I.power_on),
     "power-in-turn": (I.cut_power_in_turn, I.thaw),
     "bits": (I.flip_bits, I.start),
-    "bits-snapshots": (I.flip_snapshots, I.start),
+    "bits-snapshots": (I.flip_snapshots, I.start_empty),
     "power-all": (I.cut_all_power, I.all_power_on),
     "postgres-promote": (I.promote, I.standby_again),
     "clock-ahead": (I.clock_ahead, I.clock_right),
