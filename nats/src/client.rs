@@ -245,9 +245,17 @@ struct ErrorBody {
     description: String,
 }
 
+/// Errors of a cluster that has no leader or no majority at the moment, or of a server whose
+/// JetStream is disabled: a retry may succeed, and the outcome of a write is unknown.
+const UNAVAILABLE_CODES: [u64; 9] =
+    [10_005, 10_006, 10_008, 10_009, 10_023, 10_039, 10_041, 10_076, 10_118];
+
 /// Parses a JetStream response: the payload, or the server's error.
 pub(crate) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, LogError> {
     if let Ok(ErrorResponse { error }) = serde_json::from_slice(payload) {
+        if UNAVAILABLE_CODES.contains(&error.err_code) {
+            return Err(LogError::unavailable(error.description));
+        }
         return Err(LogError::Server { code: error.err_code, description: error.description });
     }
     serde_json::from_slice(payload).map_err(|error| LogError::Corrupt(error.to_string()))
@@ -256,6 +264,16 @@ pub(crate) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, LogError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_without_a_leader_is_unavailable_and_other_errors_are_refusals() {
+        let answer = |code: u64| {
+            let error = serde_json::json!({"error": {"err_code": code, "description": "no"}});
+            parse::<u64>(error.to_string().as_bytes()).unwrap_err()
+        };
+        assert!(matches!(answer(10_008), LogError::Unavailable(_)));
+        assert!(matches!(answer(10_071), LogError::Server { code: 10_071, .. }));
+    }
 
     #[test]
     fn credentials_are_separated_from_the_server_urls() {
