@@ -49,8 +49,8 @@ def replay(fleet):
 
 
 def digests(nats):
-    """What each server has as the log: a digest by server, and the messages of the last one asked."""
-    found = {}
+    """What each server has as the log up to now: a digest by server, and the messages of the last one asked."""
+    found, last = {}, nats.info("EVENTS")["state"]["last_seq"]
     for name in servers.NATS:
         # A follower becomes the leader, since only a leader answers for its own copy.
         def leads():
@@ -64,7 +64,7 @@ def digests(nats):
 
         until(leads, 60, f"{name} as the leader")
         hasher, messages = hashlib.sha256(), []
-        for sequence, where, headers, data in nats.messages("EVENTS"):
+        for sequence, where, headers, data in nats.messages("EVENTS", last=last):
             hasher.update(repr((sequence, where, headers, data)).encode())
             command = next((line[12:] for line in headers.decode().splitlines() if line.startswith("Command-Id: ")), None)
             messages.append((sequence, where, command))
