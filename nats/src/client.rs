@@ -10,7 +10,7 @@ use async_nats::{Auth, ConnectOptions, Event, jetstream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
-use crate::{LogError, metrics};
+use crate::{LogError, metrics, server_watch};
 
 /// How to connect to NATS.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -93,6 +93,7 @@ impl Nats {
         let (sender, connected) = watch::channel(None);
         let sender = Arc::new(sender);
         let (servers, credentials) = config.parts();
+        let has_others = servers.len() > 1;
         let auth = Arc::new(RwLock::new(parse_credentials(credentials)));
         let current_auth = Arc::clone(&auth);
         // Called for each connection: the password may have changed since the last one.
@@ -149,6 +150,9 @@ impl Nats {
             return Err(LogError::Misconfigured(format!(
                 "nats-server {found} is too old; 2.12.1 or newer is required"
             )));
+        }
+        if has_others {
+            tokio::spawn(server_watch::run(client.clone()));
         }
         let jetstream =
             jetstream::ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());

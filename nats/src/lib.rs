@@ -32,6 +32,7 @@ mod quota_counter;
 mod raw_stream;
 mod read;
 mod record;
+mod server_watch;
 mod signed_heads;
 pub mod topology;
 pub mod trace;
