@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use percent_encoding::percent_decode_str;
 use poem::http::Method;
 use serde_json::Value;
 
@@ -26,8 +27,12 @@ struct KnownPath {
 
 /// Begins the names of query parameters that filter by a label.
 const LABEL: &str = "metadata.";
-/// The query parameter that every operation accepts.
-const TOKEN: &str = "token";
+/// The query parameters that every operation accepts: a token, and a number by which some clients avoid
+/// caches.
+const ANYWHERE: [&str; 2] = ["token", "_"];
+
+/// Resumes an event stream, as the header `Last-Event-ID` does.
+const LAST_EVENT_ID: &str = "lastEventId";
 
 /// Paths beside the API, with their templates.
 const OTHER_PATHS: [&str; 10] = [
@@ -77,23 +82,27 @@ impl ApiPaths {
     }
 
     /// Rejects a query parameter that the operation does not have. The URL of a file may have any: caches
-    /// tell files apart by them.
+    /// tell files apart by them; and so may that of a health check.
     pub(crate) fn check_query(
         &self,
         method: &Method,
         path: &str,
         query: Option<&str>,
     ) -> Result<(), Problem> {
-        let Some(known) = self.matching(path).filter(|known| !known.is_file()) else {
+        let Some(known) = self.matching(path).filter(|known| !known.takes_any_query()) else {
             return Ok(());
         };
         let method = if method == Method::HEAD { Method::GET.as_str() } else { method.as_str() };
         let Some(parameters) = known.parameters.get(method) else { return Ok(()) };
         let names = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let names = names.map(|pair| pair.split('=').next().unwrap_or_default());
+        let names = names.map(|pair| {
+            let name = pair.split('=').next().unwrap_or_default();
+            percent_decode_str(name).decode_utf8_lossy()
+        });
         let filters_by_label = known.template.ends_with("/jobs");
         let is_known = |name: &str| {
-            name == TOKEN
+            ANYWHERE.contains(&name)
+                || (name == LAST_EVENT_ID && known.template.ends_with("/events"))
                 || parameters.iter().any(|known| known == name)
                 || (filters_by_label && name.starts_with(LABEL))
         };
@@ -123,9 +132,9 @@ impl KnownPath {
         Self { template: template.into(), segments, methods, parameters: BTreeMap::new() }
     }
 
-    /// True for an output file.
-    fn is_file(&self) -> bool {
-        self.template.contains("/outputs/{")
+    /// True for an output file, and for probes of the service's health.
+    fn takes_any_query(&self) -> bool {
+        self.template.contains("/outputs/{") || self.template.contains("/health")
     }
 
     fn matches(&self, path: &str) -> bool {
@@ -168,7 +177,14 @@ mod tests {
         let check = |method: Method, path: &str, query: &str| {
             paths.check_query(&method, path, Some(query)).err().map(|problem| problem.to_string())
         };
-        for query in ["", "limit=1&status=queued", "token=x", "metadata.team=red", "&limit=1&"] {
+        for query in [
+            "",
+            "limit=1&status=queued",
+            "token=x&_=1764500000",
+            "metadata.team=red",
+            "metadata%2Eteam=red&%6cimit=1",
+            "&limit=1&",
+        ] {
             assert_eq!(check(Method::GET, "/api/v1/jobs", query), None, "{query}");
         }
         let found = check(Method::HEAD, "/api/v1/jobs", "limit=1&foo=2").unwrap();

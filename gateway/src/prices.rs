@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ffapi_domain::job::JobUsage;
+use ffapi_domain::{job::JobUsage, media::MediaRequest};
 use poem_openapi::Object;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// The prices of what jobs use, in one currency.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -17,11 +17,23 @@ pub struct PriceTable {
     /// Of each media minute that is charged.
     pub media_minute: Price,
     /// The same by kind of job, like `analyze`, instead of `media_minute`.
+    #[serde(deserialize_with = "by_kind")]
     pub media_minute_by_kind: BTreeMap<String, Price>,
     /// Of each hour of CPU time.
     pub cpu_hour: Price,
     /// Of each gigabyte (10^9 bytes) of outputs.
     pub output_gigabyte: Price,
+}
+
+fn by_kind<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Price>, D::Error> {
+    let prices: BTreeMap<String, Price> = BTreeMap::deserialize(from)?;
+    match prices.keys().find(|kind| !MediaRequest::KINDS.contains(&kind.as_str())) {
+        Some(kind) => Err(D::Error::custom(format!(
+            "there are no jobs of the kind `{kind}`; there are {}",
+            MediaRequest::KINDS.join(", ")
+        ))),
+        None => Ok(prices),
+    }
 }
 
 /// An amount of money, 0 or more.
@@ -84,7 +96,7 @@ impl PriceTable {
         self.cost(self.amount(Priced {
             kind,
             jobs: 1.0,
-            media_minutes: usage.media_minutes(),
+            media_minutes: std::time::Duration::from_micros(usage.media).as_secs_f64() / 60.0,
             cpu_seconds: usage.cpu_seconds.unwrap_or(0.0),
             output_bytes,
         }))
@@ -125,6 +137,9 @@ mod tests {
 
     #[test]
     fn a_price_is_no_negative_or_endless_number() {
+        let unknown = serde_json::json!({ "media_minute_by_kind": { "encode": 1.0 } });
+        let refused = serde_json::from_value::<PriceTable>(unknown).unwrap_err();
+        assert!(refused.to_string().contains("`encode`"), "{refused}");
         for bad in [-0.01, f64::NAN, f64::INFINITY] {
             assert!(Price::try_from(bad).is_err(), "{bad}");
         }

@@ -12,6 +12,7 @@ pub(crate) fn bytes() -> Result<[u8; 32], Problem> {
 
 /// A number from the same generator.
 pub(crate) fn number() -> Result<u64, Problem> {
-    let [a, b, c, d, e, f, g, h, ..] = bytes()?;
-    Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    let bytes = bytes()?;
+    let (first, _) = bytes.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    Ok(u64::from_le_bytes(*first))
 }

@@ -29,6 +29,8 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// The id of the request being served.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) String);
@@ -53,6 +55,7 @@ pub(crate) async fn response_middleware<E: Endpoint>(
         let kind = if is_upload { "application/octet-stream" } else { "application/json" };
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
+    resume(&mut request);
     let is_playback = request.data::<PathToken>().is_some();
     let path = playback::path(&request).to_owned();
     let proxied =
@@ -111,6 +114,16 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     trace::answered(&span, response.status(), kind.map(Kind::slug));
     active.answered(Answered { route, status: response.status(), problem: kind, waited });
     Ok(response)
+}
+
+/// Clients of event streams that cannot send headers resume by a parameter.
+fn resume(request: &mut Request) {
+    let given = request.original_uri().query().unwrap_or_default().split('&');
+    let last = given.filter_map(|pair| pair.strip_prefix("lastEventId=")).find(|id| !id.is_empty());
+    let Some(Ok(last)) = last.map(HeaderValue::from_str) else { return };
+    if !request.headers().contains_key(LAST_EVENT_ID) {
+        request.headers_mut().insert(LAST_EVENT_ID, last);
+    }
 }
 
 /// Maximum size in bytes of all headers of a request, and of one of them.

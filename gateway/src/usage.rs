@@ -150,7 +150,7 @@ fn priced(prices: &PriceTable, rows: Vec<UsageRow>) -> Vec<UsageGroupSum> {
         let amount = prices.amount(Priced {
             kind: &kind,
             jobs: row.completed as f64,
-            media_minutes: minutes(row.micros),
+            media_minutes: exact_minutes(row.micros),
             cpu_seconds: row.cpu_seconds,
             output_bytes: row.bytes as f64,
         });
@@ -166,11 +166,13 @@ fn priced(prices: &PriceTable, rows: Vec<UsageRow>) -> Vec<UsageGroupSum> {
     shown.map(|(row, amount)| UsageGroupSum { row, cost: Some(prices.cost(amount)) }).collect()
 }
 
+fn exact_minutes(micros: i64) -> f64 {
+    std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0)).as_secs_f64() / 60.0
+}
+
 /// Media minutes, to a thousandth.
 fn minutes(micros: i64) -> f64 {
-    let seconds =
-        std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0)).as_secs_f64();
-    (seconds / 60.0 * 1_000.0).round() / 1_000.0
+    (exact_minutes(micros) * 1_000.0).round() / 1_000.0
 }
 
 fn seconds(seconds: f64) -> f64 {

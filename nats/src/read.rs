@@ -254,7 +254,9 @@ async fn load_once(
         match messages.last() {
             Some(last) if more && !is_full => next = last.sequence.saturating_add(1),
             _ if more || is_full || !nats.is_replicated() => {
-                return Ok(Page { messages, has_more: more });
+                // Of a full page, a replica does not know whether the leader has more.
+                let has_more = more || (is_full && nats.is_replicated());
+                return Ok(Page { messages, has_more });
             }
             // The replica that answered may lag behind: the leader has what is missing.
             last => {
@@ -269,7 +271,11 @@ async fn load_once(
                     None => return Ok(Page { messages, has_more: false }),
                     Some(message) => {
                         next = message.sequence.saturating_add(1);
+                        let size = size.saturating_add(message.payload.len());
                         messages.push(message);
+                        if messages.len() >= limits.messages || size >= limits.bytes {
+                            return Ok(Page { messages, has_more: true });
+                        }
                     }
                 }
             }
@@ -348,7 +354,7 @@ pub(crate) async fn records(
             Err(LogError::Unavailable(_)) if start.elapsed() < READ_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            outcome => return outcome.map(|_| records),
+            outcome => return outcome.map(|()| records),
         }
     }
 }

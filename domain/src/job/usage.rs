@@ -20,7 +20,7 @@ impl JobUsage {
     /// The usage that was measured; none if it is impossible.
     pub fn of(spent: &Spent) -> Option<Self> {
         let Spent { effort, seconds, bytes, cpu_seconds } = spent;
-        spent.is_plausible().then(|| Self {
+        spent.is_plausible().then_some(Self {
             media: effort.charged,
             seconds: *seconds,
             cpu_seconds: *cpu_seconds,

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,12 @@ pub const MAX_REVOKED_TOKENS: usize = 1_000;
 impl TokenId {
     /// Takes the first 16 bytes of the digest.
     pub fn from_digest(digest: &[u8; 32]) -> Self {
-        Self(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+        let mut text = String::with_capacity(32);
+        for byte in digest.iter().take(16) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text)
     }
 }
 

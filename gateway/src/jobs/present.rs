@@ -77,9 +77,10 @@ impl Presenter<'_> {
             body.summary.expires_at = self.expires_at(&job.summary);
         }
         let prices = self.gateway.prices.as_ref();
-        let usage = job.usage.as_ref();
+        let is_completed = job.summary.status == JobStatus::Completed;
+        let usage = job.usage.as_ref().filter(|_| is_completed);
         body.usage = usage.map(|usage| UsageBody::of(&job.summary.kind, usage, prices));
-        if job.summary.status == JobStatus::Completed {
+        if is_completed {
             body.urls = self.urls(job.summary.id, job.playback());
         }
         body

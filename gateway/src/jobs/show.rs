@@ -88,7 +88,7 @@ pub(crate) struct JobBody {
     outputs_bytes: u64,
     /// Results of probing and measurements; `notes` lists decisions that the request left open.
     result: Option<Any<Value>>,
-    /// What making the outputs used; absent until then.
+    /// What making the outputs used, once it is completed.
     pub(super) usage: Option<UsageBody>,
     /// The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
     trace_id: Option<String>,

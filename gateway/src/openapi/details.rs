@@ -198,14 +198,13 @@ mod tests {
     fn every_detail_belongs_to_something() {
         let document = document();
         let schemas = document["components"]["schemas"].as_object().unwrap();
-        let is_field = |key: &str| match key.split_once('.') {
-            Some((schema, field)) => schemas
-                .get(schema)
-                .is_some_and(|schema| properties(schema).iter().any(|(name, _)| *name == field)),
-            None => {
-                let mut all = schemas.values().flat_map(properties);
-                schemas.contains_key(key) || all.any(|(name, _)| name == key)
+        let is_field = |key: &str| {
+            if let Some((schema, field)) = key.split_once('.') {
+                let has = |schema| properties(schema).iter().any(|(name, _)| *name == field);
+                return schemas.get(schema).is_some_and(has);
             }
+            let mut all = schemas.values().flat_map(properties);
+            schemas.contains_key(key) || all.any(|(name, _)| name == key)
         };
         let fields = DETAILS.types.keys().chain(DETAILS.descriptions.keys());
         let fields = fields.chain(DETAILS.examples.keys());

@@ -170,11 +170,11 @@ pub(crate) async fn analyze(asked: Analyze) -> anyhow::Result<()> {
     let Analyze { submit: asked, metrics, reference } = asked;
     let given = fields(asked.body.as_deref())?;
     let mut options = Map::new();
-    if !metrics.is_empty() {
-        options.insert("metrics".to_owned(), metrics.into());
-    } else {
+    if metrics.is_empty() {
         let has_some = asked.preset.is_some() || given.contains_key("metrics");
         anyhow::ensure!(has_some, "say what to measure: --metrics scenes,loudness; see --help");
+    } else {
+        options.insert("metrics".to_owned(), metrics.into());
     }
     if let Some(reference) = reference {
         let client = Client::new(&asked.server)?;

@@ -53,7 +53,12 @@ export async function verifyWebhook(
   }
   const version = isPublic ? "v1a," : "v1,";
   const algorithm = isPublic ? { name: "Ed25519" } : { name: "HMAC", hash: "SHA-256" };
-  const verifier = await crypto.subtle.importKey("raw", raw, algorithm, false, ["verify"]);
+  let verifier: CryptoKey;
+  try {
+    verifier = await crypto.subtle.importKey("raw", raw, algorithm, false, ["verify"]);
+  } catch {
+    throw new WebhookError("the key cannot be used: is it complete?");
+  }
   // For a day after a rotation there are two signatures. `verify` compares in constant time.
   for (const given of signatures.split(" ")) {
     const signature = given.startsWith(version) ? decode(given.slice(version.length)) : undefined;

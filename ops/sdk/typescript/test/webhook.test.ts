@@ -31,6 +31,7 @@ test("a webhook is verified without its secret", async () => {
   assert.deepEqual(await verifyWebhook(publicKey, signed, body, { now }), { test: 2432232314 });
   await assert.rejects(verifyWebhook(publicKey, headers, body, { now }), /no signature/);
   await assert.rejects(verifyWebhook(publicKey, signed, body + " ", { now }), /no signature/);
+  await assert.rejects(verifyWebhook("whpk_AAAA", signed, body, { now }), WebhookError);
 });
 
 test("anything else is rejected", async () => {
