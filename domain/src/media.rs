@@ -18,7 +18,7 @@ mod request;
 mod tests;
 mod text_head;
 
-pub use capability::Capabilities;
+pub use capability::{Capabilities, Engine};
 pub use codec::{AudioCodec, Preset, VideoCodec};
 pub use container::Container;
 pub use content_type::content_type;

@@ -4,6 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{AudioCodec, Container, Device, VideoCodec};
 
+/// The FFmpeg that a worker's media child is linked with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Engine {
+    /// FFmpeg's release, such as `9.0.2`.
+    pub version: String,
+    /// When it was built (UTC), as `YYYY-MM-DD`; for the libraries of a system, the date of their
+    /// files. None if that is unknown.
+    pub built: Option<String>,
+    /// The options of FFmpeg's configure script.
+    pub configuration: String,
+}
+
 /// What a worker can do, as verified by encoding test frames at start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
@@ -15,6 +27,9 @@ pub struct Capabilities {
     pub audio_codecs: BTreeSet<AudioCodec>,
     /// Containers that it writes.
     pub containers: BTreeSet<Container>,
+    /// The FFmpeg of each worker.
+    #[serde(default)]
+    pub engines: Vec<Engine>,
     /// Hardware devices found, in addition to the CPU.
     #[serde(default)]
     pub devices: Vec<Device>,
@@ -28,6 +43,7 @@ impl Capabilities {
             video_codecs: VideoCodec::ALL.iter().copied().collect(),
             audio_codecs: AudioCodec::ALL.iter().copied().collect(),
             containers: Container::ALL.iter().copied().collect(),
+            engines: vec![],
             devices: vec![],
         }
     }
@@ -51,9 +67,29 @@ impl Capabilities {
         self.video_codecs.extend(&other.video_codecs);
         self.audio_codecs.extend(&other.audio_codecs);
         self.containers.extend(&other.containers);
+        self.engines.extend(other.engines.iter().cloned());
+        self.engines.sort();
+        self.engines.dedup();
         self.devices.extend(other.devices.iter().cloned());
         self.devices.sort();
         self.devices.dedup();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(version: &str) -> Capabilities {
+        let engine = Engine { version: version.to_owned(), ..Engine::default() };
+        Capabilities { engines: vec![engine], ..Capabilities::default() }
+    }
+
+    #[test]
+    fn an_engine_of_many_workers_is_listed_once() {
+        let all = worker("9.0.2").union(&worker("5.1.9")).union(&worker("9.0.2"));
+        let versions: Vec<_> = all.engines.iter().map(|engine| engine.version.as_str()).collect();
+        assert_eq!(versions, ["5.1.9", "9.0.2"]);
     }
 }

@@ -8,7 +8,7 @@ pub(crate) const DECODERS: &str = "h264,hevc,libdav1d,libaom-av1,av1,vp8,libvpx,
     prores,dnxhd,cfhd,mjpeg,mjpegb,jpegls,jpeg2000,libopenjpeg,libjxl,dvvideo,ffv1,huffyuv,ffvhuff,\
     utvideo,magicyuv,zlib,mszh,dirac,asv1,asv2,lagarith,hap,rawvideo,v210,v210x,v308,v408,v410,r10k,r210,yuv4,ayuv,y41p,wrapped_avframe,\
     flashsv,flashsv2,camtasia,tscc2,zmbv,png,apng,gif,bmp,tiff,webp,targa,pam,ppm,pgm,pbm,pcx,sgi,dpx,exr,\
-    qoi,psd,iff,rv10,rv20,rv30,rv40,\
+    qoi,psd,iff,rv10,rv20,rv30,rv40,rv60,vvc,apv,\
     aac,aac_latm,mp1,mp1float,mp2,mp2float,mp3,mp3float,mp3adu,mp3adufloat,mp3on4,mp3on4float,ac3,eac3,dca,\
     truehd,mlp,flac,alac,als,opus,libopus,vorbis,libvorbis,speex,libspeex,wmav1,wmav2,wmapro,wmalossless,\
     wmavoice,ape,tta,tak,wavpack,mpc7,mpc8,shorten,amrnb,amrwb,libopencore_amrnb,libopencore_amrwb,gsm,\

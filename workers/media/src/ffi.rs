@@ -1,6 +1,9 @@
 //! The only module that calls C: what the safe bindings lack. Every `unsafe` block states why it is
 //! sound.
 
+mod colors;
+#[cfg(test)]
+mod components;
 mod device;
 mod frame;
 mod input;
@@ -8,6 +11,7 @@ mod io;
 mod log;
 mod memory;
 mod process;
+mod side_data;
 mod strings;
 mod va;
 mod vmaf;
@@ -16,13 +20,13 @@ use std::ffi::{CStr, CString, c_int};
 
 use self::strings::owned_string;
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, format};
-use nix::libc;
 
 use crate::decoders::DECODERS;
 
 #[cfg(test)]
 pub(crate) use self::process::control;
 pub(crate) use self::{
+    colors::FrameColors,
     device::{HardwareDevice, HardwareFrames},
     frame::{
         assume_matrix, audio_shape, bits_per_pixel, empty_frame, first_plane, frame_shape,
@@ -32,7 +36,8 @@ pub(crate) use self::{
     log::capture_log,
     memory::MemoryOutput,
     process::{close_inherited, lower_priority},
-    strings::{ColorNames, color_names, sample_name, tags, version},
+    side_data::copy_side_data,
+    strings::{ColorNames, color_names, engine, sample_name, tags, version},
     va::query_driver,
     vmaf::Vmaf,
 };
@@ -42,8 +47,13 @@ pub(crate) fn is_encrypted(packet: &Packet) -> bool {
     packet.side_data().any(|data| data.kind() == codec::packet::side_data::Type::EncryptionInfo)
 }
 
-/// True if a packet must be decoded but its frame not displayed, since an edit list excludes it.
+/// True if a packet must be decoded but its frame, or samples of it, not presented, since an edit list
+/// excludes them or they are padding.
 pub(crate) fn is_discarded(packet: &Packet) -> bool {
+    let is_padding = |kind| kind == codec::packet::side_data::Type::SkipSamples;
+    if packet.side_data().any(|data| is_padding(data.kind())) {
+        return true;
+    }
     let packet = ffmpeg::packet::Ref::as_ptr(packet);
     // SAFETY: the packet is borrowed for as long as the reference is used.
     let packet = unsafe { &*packet };
@@ -423,33 +433,6 @@ pub(crate) fn set_significant_bits(context: &mut codec::Context, bits: u8) {
     let raw = unsafe { context.as_mut_ptr() };
     // SAFETY: an allocated, unopened context; a plain field is written.
     unsafe { (*raw).bits_per_raw_sample = c_int::from(bits) };
-}
-
-/// Copies a stream's side data, such as its rotation.
-pub(crate) fn copy_side_data(
-    to: &mut format::stream::StreamMut<'_>,
-    from: &ffmpeg::Stream<'_>,
-) -> Result<(), ffmpeg::Error> {
-    // SAFETY: a stream of an open input that is borrowed.
-    let from = unsafe { from.as_ptr() };
-    // SAFETY: as above; only plain fields are read.
-    let from = unsafe { &*from };
-    // SAFETY: a stream of an open output that we borrow mutably.
-    let to = unsafe { to.as_mut_ptr() };
-    for number in 0..usize::try_from(from.nb_side_data).unwrap_or(0) {
-        // SAFETY: FFmpeg keeps `nb_side_data` of them there.
-        let data = unsafe { from.side_data.add(number) };
-        // SAFETY: as above.
-        let data = unsafe { &*data };
-        // SAFETY: allocates `size` bytes that belong to the output's stream.
-        let copy = unsafe { ffi::av_stream_new_side_data(to, data.type_, data.size) };
-        if copy.is_null() {
-            return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
-        }
-        // SAFETY: both are `size` bytes long, and one is new.
-        unsafe { std::ptr::copy_nonoverlapping(data.data, copy, data.size) };
-    }
-    Ok(())
 }
 
 /// The samples per frame that an audio encoder requires; 0 if it takes any number.

@@ -13,7 +13,6 @@ use super::{
     convert::{encoder_settings, is_planar},
     encoder,
     filtergraph::VideoGraph,
-    frame_format::FrameFormat,
     frame_types::FrameTypePlan,
     quality::core_count,
     quality_meter::QualityMeter,
@@ -92,7 +91,7 @@ fn encode_sample(
         encoder_settings(time_base, aspect, rate, video, &parameters, context.scratch);
     settings.threads = context.threads;
     let encoder = encoder::open_video(video, settings)?;
-    let shape = FrameFormat::of_plan(video, time_base, aspect, rate)?;
+    let shape = filtering.video_format()?;
     let depth = if video.pixel_format.contains("10") { 10 } else { 8 };
     let (observers, to_meter, meter) = if measure_vmaf {
         let (inputs, meter) = QualityMeter::of(&encoder, shape.clone(), shape, depth, core_count());

@@ -11,7 +11,12 @@ use super::{
     MICROS, audio_clock::AudioClock, frame_channel::FrameSender, frame_format::FrameFormat,
     frame_types::SourceEncoder, is_eagain, packet_channel, standing::Standing,
 };
-use crate::{MediaError, channel_layout::layout_name, ffi, ffi::Input, heartbeat::Heartbeat};
+use crate::{
+    MediaError,
+    channel_layout::layout_name,
+    ffi::{self, FrameColors, Input},
+    heartbeat::Heartbeat,
+};
 
 /// One stream's decoder.
 pub(super) struct Decode {
@@ -91,6 +96,7 @@ impl Decode {
                     time_base,
                     aspect: Rational(part(facts.pixel_aspect.num), part(facts.pixel_aspect.den)),
                     rate: Rational(part(facts.frame_rate.num), part(facts.frame_rate.den)),
+                    colors: FrameColors::of_codec(&opened.0, Some(facts.matrix())),
                 };
                 (opened.0, shape)
             }
@@ -192,7 +198,7 @@ pub(super) struct Decoding {
 #[derive(Debug, Clone, Copy, Default)]
 struct Decoded {
     packets: u64,
-    /// Packets whose frames are presented.
+    /// Packets whose frames are presented as a whole.
     presented: u64,
     /// Packets that could not be decoded.
     damaged: u64,
@@ -306,7 +312,9 @@ impl Decoded {
 
     fn check(self, kind: &str) -> Result<(), MediaError> {
         let Self { packets, presented, damaged, frames } = self;
-        if frames == 0 {
+        // Nothing but padding is silence.
+        let is_padding = packets > 0 && presented == 0 && damaged == 0;
+        if frames == 0 && !is_padding {
             let damage = if packets == 0 { "it has no packets" } else { "it is damaged" };
             return Err(MediaError::input(format!(
                 "the input's {kind} cannot be decoded: {damage}"

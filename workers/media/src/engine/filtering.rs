@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     MediaError, ffi,
-    ffi::{HardwareDevice, HardwareFrames},
+    ffi::{FrameColors, HardwareDevice, HardwareFrames},
     heartbeat::Heartbeat,
 };
 
@@ -88,7 +88,8 @@ impl<'env> Filtering<'env> {
         let sink = self.graph.get("out");
         let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no output"))?;
         let (width, height, format) = ffi::sink_video_format(&sink);
-        Ok(FrameFormat::Video { width, height, format, time_base, aspect, rate })
+        let colors = FrameColors::of_sink(&sink);
+        Ok(FrameFormat::Video { width, height, format, time_base, aspect, rate, colors })
     }
 
     /// The hardware frame pool of the output; `None` if its frames are in memory.

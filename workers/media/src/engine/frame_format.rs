@@ -1,7 +1,9 @@
-use ffapi_domain::media::VideoPlan;
 use ffmpeg_the_third::{Rational, format, frame};
 
-use crate::{MediaError, channel_layout::layout_name, ffi};
+use crate::{
+    channel_layout::layout_name,
+    ffi::{self, FrameColors},
+};
 
 /// The format of the frames of a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +15,7 @@ pub(super) enum FrameFormat {
         time_base: Rational,
         aspect: Rational,
         rate: Rational,
+        colors: FrameColors,
     },
     Audio {
         rate: u32,
@@ -25,20 +28,6 @@ pub(super) enum FrameFormat {
 impl FrameFormat {
     pub(super) const fn is_video(&self) -> bool {
         matches!(self, Self::Video { .. })
-    }
-
-    /// The format of the frames that a plan's encoder receives; the timing is that of its filters'
-    /// output.
-    pub(super) fn of_plan(
-        plan: &VideoPlan,
-        time_base: Rational,
-        aspect: Rational,
-        rate: Rational,
-    ) -> Result<Self, MediaError> {
-        let format = plan.pixel_format.parse();
-        let format =
-            format.map_err(|_| MediaError::internal("unknown pixel format", &plan.pixel_format))?;
-        Ok(Self::Video { width: plan.width, height: plan.height, format, time_base, aspect, rate })
     }
 
     /// True if the faster scaler (zscale) supports the frames: 8-bit 4:2:0 with even sides.
@@ -57,6 +46,14 @@ impl FrameFormat {
         }
     }
 
+    /// The same with other colors.
+    pub(super) fn with_colors(mut self, of: FrameColors) -> Self {
+        if let Self::Video { colors, .. } = &mut self {
+            *colors = of;
+        }
+        self
+    }
+
     /// Bytes of one frame; 0 for audio, whose frames are small.
     pub(super) fn bytes(&self) -> usize {
         let Self::Video { width, height, format, .. } = self else { return 0 };
@@ -73,7 +70,7 @@ impl FrameFormat {
     /// The graph source for such frames: the name of FFmpeg's filter and its arguments.
     pub(super) fn source(&self) -> (&'static str, String) {
         match self {
-            Self::Video { width, height, format, time_base, aspect, rate } => {
+            Self::Video { width, height, format, time_base, aspect, rate, colors } => {
                 let mut arguments = format!(
                     "video_size={width}x{height}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}",
                     format.descriptor().map_or("", |descriptor| descriptor.name()),
@@ -86,6 +83,7 @@ impl FrameFormat {
                     let rate = format!(":frame_rate={}/{}", rate.numerator(), rate.denominator());
                     arguments.push_str(&rate);
                 }
+                arguments.push_str(&colors.source_options());
                 ("buffer", arguments)
             }
             Self::Audio { rate, format, layout, time_base } => (
@@ -103,8 +101,9 @@ impl FrameFormat {
     /// The filters that convert other frames of the same kind to this format.
     pub(super) fn conform(&self) -> String {
         match self {
-            Self::Video { width, height, format, aspect, .. } => format!(
-                "scale={width}:{height}:flags=bicubic,format={},setsar={}/{}",
+            Self::Video { width, height, format, aspect, colors, .. } => format!(
+                "scale={width}:{height}:flags=bicubic{},format={},setsar={}/{}",
+                colors.scaler_options(),
                 format.descriptor().map_or("", |descriptor| descriptor.name()),
                 aspect.numerator(),
                 aspect.denominator().max(1),
@@ -122,7 +121,8 @@ impl FrameFormat {
             Self::Video { time_base, aspect, rate, .. } => {
                 let (width, height, format) = ffi::frame_shape(frame);
                 let (time_base, aspect, rate) = (*time_base, *aspect, *rate);
-                Self::Video { width, height, format, time_base, aspect, rate }
+                let colors = FrameColors::of_frame(frame);
+                Self::Video { width, height, format, time_base, aspect, rate, colors }
             }
             Self::Audio { time_base, .. } => {
                 let Some((rate, format, layout)) = ffi::audio_shape(frame) else {

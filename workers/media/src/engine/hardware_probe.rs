@@ -11,7 +11,11 @@ use super::{
     convert::encoder_settings, encoder, filtergraph::VideoGraph, filtering::Filtering,
     frame_channel::FrameReceiver, frame_format::FrameFormat,
 };
-use crate::{MediaError, ffi::HardwareDevice, heartbeat::Heartbeat};
+use crate::{
+    MediaError,
+    ffi::{FrameColors, HardwareDevice},
+    heartbeat::Heartbeat,
+};
 
 const SIZE: (u32, u32) = (320, 192);
 
@@ -78,6 +82,7 @@ fn test_frames() -> FrameReceiver {
         time_base: Rational(1, 25),
         aspect: one,
         rate: Rational(25, 1),
+        colors: FrameColors::default(),
     };
     let (sender, feed) = FrameReceiver::new(COUNT.into(), shape);
     for number in 0..COUNT {

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     MediaError,
-    ffi::{self, EncoderPass},
+    ffi::{self, EncoderPass, FrameColors},
 };
 
 /// The results of the analysis passes.
@@ -238,8 +238,15 @@ fn palette(
     let frame = found.ok_or_else(|| MediaError::nothing_left("video"))?;
     let (width, height, format) = ffi::frame_shape(&frame);
     let one = ffmpeg_the_third::Rational(1, 1);
-    let shape =
-        FrameFormat::Video { width, height, format, time_base: MICROS, aspect: one, rate: one };
+    let shape = FrameFormat::Video {
+        width,
+        height,
+        format,
+        time_base: MICROS,
+        aspect: one,
+        rate: one,
+        colors: FrameColors::of_frame(&frame),
+    };
     Ok(StaticFrame { frame, shape })
 }
 

@@ -16,7 +16,11 @@ use super::{
     quality::SideBySide,
     track::EncodedPacket,
 };
-use crate::{MediaError, ffi, heartbeat::Heartbeat};
+use crate::{
+    MediaError,
+    ffi::{self, FrameColors},
+    heartbeat::Heartbeat,
+};
 
 /// Original frames that may be queued until they are encoded: more than the lookahead of any
 /// encoder, which would cause a deadlock otherwise.
@@ -59,6 +63,7 @@ impl QualityMeter {
         let (original, frames) = FrameReceiver::new(ORIGINAL_QUEUE_CAPACITY, original);
         let (encoded, packets) = sync_channel(ENCODED_QUEUE_CAPACITY);
         let parameters = codec::Parameters::from(encoder);
+        let shape = shape.with_colors(FrameColors::of_codec(encoder, None));
         let meter = Self { original: frames, encoded: packets, parameters, shape, depth, threads };
         (MeterInputs { original, encoded }, meter)
     }
@@ -74,7 +79,10 @@ impl QualityMeter {
         let fit = match (original.shape.size(), shape.size()) {
             (wanted, actual) if wanted == actual => String::new(),
             ((width, height), _) => {
-                format!("extractplanes=y,zscale=w={width}:h={height}:filter=bicubic,")
+                // Luma has the same range before and after.
+                format!(
+                    "extractplanes=y,zscale=w={width}:h={height}:filter=bicubic:rin=full:r=full,"
+                )
             }
         };
         let decoder = open(parameters, &shape)?;

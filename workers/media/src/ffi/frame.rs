@@ -62,25 +62,50 @@ pub(crate) fn lasts(frame: &frame::Frame, time_base: Rational) -> Option<i64> {
     if raw.nb_samples > 0 && raw.sample_rate > 0 {
         return Some(i64::from(raw.nb_samples).rescale(Rational(1, raw.sample_rate), time_base));
     }
-    Some(raw.pkt_duration).filter(|duration| *duration > 0)
+    Some(duration(raw)).filter(|duration| *duration > 0)
 }
 
 /// Converts the duration of a video frame to another time base.
 pub(crate) fn rescale_duration(frame: &mut frame::Frame, from: Rational, to: Rational) {
     if let Some(raw) = fields_mut(frame) {
-        raw.pkt_duration = raw.pkt_duration.rescale(from, to);
+        set_duration(raw, duration(raw).rescale(from, to));
     }
+}
+
+#[cfg(ffmpeg_6_0)]
+const fn duration(frame: &ffi::AVFrame) -> i64 {
+    frame.duration
+}
+
+#[cfg(not(ffmpeg_6_0))]
+const fn duration(frame: &ffi::AVFrame) -> i64 {
+    frame.pkt_duration
+}
+
+#[cfg(ffmpeg_6_0)]
+const fn set_duration(frame: &mut ffi::AVFrame, duration: i64) {
+    frame.duration = duration;
+}
+
+#[cfg(not(ffmpeg_6_0))]
+const fn set_duration(frame: &mut ffi::AVFrame, duration: i64) {
+    frame.pkt_duration = duration;
 }
 
 /// Declares the matrix of a frame that declares none.
 pub(crate) fn assume_matrix(frame: &mut frame::Frame, matrix: Matrix) {
     let Some(raw) = fields_mut(frame) else { return };
     if raw.colorspace == ffi::AVColorSpace::UNSPECIFIED {
-        raw.colorspace = match matrix {
-            Matrix::Bt601 => ffi::AVColorSpace::SMPTE170M,
-            Matrix::Bt709 => ffi::AVColorSpace::BT709,
-            Matrix::Bt2020 => ffi::AVColorSpace::BT2020_NCL,
-        };
+        raw.colorspace = color_space(matrix);
+    }
+}
+
+/// FFmpeg's constant of a matrix.
+pub(super) const fn color_space(matrix: Matrix) -> ffi::AVColorSpace {
+    match matrix {
+        Matrix::Bt601 => ffi::AVColorSpace::SMPTE170M,
+        Matrix::Bt709 => ffi::AVColorSpace::BT709,
+        Matrix::Bt2020 => ffi::AVColorSpace::BT2020_NCL,
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, ffi, format, media};
 use nix::libc;
 
-use super::io::Io;
+use super::{io::Io, side_data};
 use crate::{
     decoders::DECODERS,
     file::OpenFile,
@@ -26,6 +26,9 @@ pub(crate) struct Input {
     origin: i64,
     timeline: Timeline,
 }
+
+/// Streams of a file; one with more is rejected.
+const MAX_STREAMS: usize = 64;
 
 const MICROS: Rational = Rational(1, 1_000_000);
 
@@ -72,7 +75,22 @@ impl Input {
         let context = unsafe { self.context.as_mut_ptr() };
         // SAFETY: the context is open, and ours alone; null stands for no options.
         let outcome = unsafe { ffi::avformat_find_stream_info(context, ptr::null_mut()) };
-        if outcome < 0 { Err(outcome.into()) } else { Ok(()) }
+        if outcome < 0 {
+            return Err(outcome.into());
+        }
+        self.correct_frame_rates();
+        Ok(())
+    }
+
+    /// Replaces average frame rates that cannot be: FFmpeg 9.0 states the time base of raw DV as one.
+    fn correct_frame_rates(&mut self) {
+        const MAX_RATE: f64 = 1_000.0;
+        for mut stream in self.context.streams_mut() {
+            if f64::from(stream.avg_frame_rate()) > MAX_RATE {
+                let base = stream.rate();
+                stream.set_avg_frame_rate(base);
+            }
+        }
     }
 
     /// True for formats whose header states which streams follow, and how to decode them.
@@ -108,7 +126,8 @@ impl Input {
         options.set("format_whitelist", formats);
         options.set("codec_whitelist", DECODERS);
         options.set("protocol_whitelist", "none");
-        options.set("max_streams", "64");
+        // Matroska's demuxer stops at the limit instead of failing.
+        options.set("max_streams", MAX_STREAMS.saturating_add(1).to_string());
         // The first packets of a stream may come late.
         options.set("probesize", "33554432");
         options.set("analyzeduration", "30000000");
@@ -125,6 +144,9 @@ impl Input {
         }
         // SAFETY: opened above and owned by this value alone; `Input` closes it on drop.
         let input = unsafe { format::context::Input::wrap(context) };
+        if input.streams().len() > MAX_STREAMS {
+            return Err(ffmpeg::Error::Other { errno: libc::EINVAL });
+        }
         Ok(Self {
             context: input,
             _io: io,
@@ -310,17 +332,7 @@ impl Input {
         stream: usize,
         kind: ffi::AVPacketSideDataType,
     ) -> Option<Vec<u8>> {
-        let stream = self.context.stream(stream)?;
-        let mut size = 0_usize;
-        // SAFETY: the stream belongs to an open context that we borrow.
-        let stream = unsafe { stream.as_ptr() };
-        // SAFETY: the result points into the stream and is only read below.
-        let data = unsafe { ffi::av_stream_get_side_data(stream, kind, &raw mut size) };
-        if data.is_null() {
-            return None;
-        }
-        // SAFETY: it points to `size` bytes that live as long as the stream, which we borrow.
-        Some(unsafe { std::slice::from_raw_parts(data, size) }.to_vec())
+        side_data::of_kind(&self.context.stream(stream)?, kind)
     }
 
     /// How a player rotates a stream, clockwise by 0, 90, 180 or 270 degrees, and whether it then

@@ -139,7 +139,13 @@ impl MemoryOutput {
     }
 }
 
-unsafe extern "C" fn write_bytes(bytes: *mut c_void, buffer: *mut u8, size: c_int) -> c_int {
+/// What a write callback gets.
+#[cfg(ffmpeg_7_0)]
+type Written = *const u8;
+#[cfg(not(ffmpeg_7_0))]
+type Written = *mut u8;
+
+unsafe extern "C" fn write_bytes(bytes: *mut c_void, buffer: Written, size: c_int) -> c_int {
     let Ok(length) = usize::try_from(size) else { return ffi::AVERROR(libc::EINVAL) };
     // SAFETY: `bytes` is the vector that `Io::new` registered, and only this thread uses it now.
     let bytes = unsafe { &mut *bytes.cast::<Vec<u8>>() };

@@ -5,6 +5,7 @@ use std::{
     ptr,
 };
 
+use ffapi_domain::media::Engine;
 use ffmpeg_the_third::{DictionaryRef, codec, ffi, format};
 
 /// An owned copy of a C string; none if it is null.
@@ -24,6 +25,45 @@ pub(crate) fn version() -> String {
     let codecs = unsafe { ffi::avcodec_version() };
     let [_, major, minor, _] = codecs.to_be_bytes();
     format!("FFmpeg {} (libavcodec {major}.{minor})", owned_string(release).unwrap_or_default())
+}
+
+/// The linked FFmpeg.
+pub(crate) fn engine() -> Engine {
+    // SAFETY: returns a constant of the library.
+    let release = unsafe { ffi::av_version_info() };
+    // SAFETY: returns a constant of the library.
+    let configuration = unsafe { ffi::avcodec_configuration() };
+    Engine {
+        version: owned_string(release).unwrap_or_default(),
+        built: built(),
+        configuration: owned_string(configuration).unwrap_or_default(),
+    }
+}
+
+/// When the FFmpeg of `ops/ffmpeg/setup` was built.
+#[cfg(engine = "bundled")]
+fn built() -> Option<String> {
+    option_env!("FFAPI_ENGINE_BUILT").map(str::to_owned)
+}
+
+/// The date of the file of the system's libavcodec.
+#[cfg(not(engine = "bundled"))]
+fn built() -> Option<String> {
+    use std::ffi::c_void;
+
+    use nix::libc;
+    let mut library = libc::Dl_info {
+        dli_fname: ptr::null(),
+        dli_fbase: ptr::null_mut(),
+        dli_sname: ptr::null(),
+        dli_saddr: ptr::null_mut(),
+    };
+    let function = ffi::avcodec_version as unsafe extern "C" fn() -> _;
+    // SAFETY: fills the structure with strings of the loader, which live as long as the library.
+    let found = unsafe { libc::dladdr(function as *const c_void, &raw mut library) };
+    let path = owned_string(library.dli_fname).filter(|_| found != 0)?;
+    let modified = std::fs::metadata(path).ok()?.modified().ok()?;
+    Some(time::OffsetDateTime::from(modified).date().to_string())
 }
 
 /// Every tag; bytes that are not UTF-8 are replaced.

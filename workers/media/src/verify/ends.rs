@@ -113,7 +113,7 @@ fn seek(input: &mut Input, to: i64) {
     }
 }
 
-/// Decodes the first and the last second of an audio stream.
+/// Decodes the first and the last second of an audio stream of an input that was just opened.
 fn decode_audio(
     input: &mut Input,
     start: i64,
@@ -121,31 +121,40 @@ fn decode_audio(
     duration: u64,
 ) -> Result<(), MediaError> {
     const SECOND: i64 = 1_000_000;
-    let index = usize::try_from(stream).unwrap_or(usize::MAX);
-    let end = i64::try_from(duration).unwrap_or(i64::MAX);
-    for (from, until) in [(0, SECOND), (end.saturating_sub(SECOND).max(0), i64::MAX)] {
-        let (context, time_base) = context(input, stream)?;
-        seek(input, from.saturating_add(start));
-        let mut decoder = context.decoder().audio().map_err(broken)?;
-        let mut decoded = 0_u64;
-        while let Some(packet) = input.packet().map_err(broken)? {
-            if packet.stream() != index {
-                continue;
-            }
-            let at = packet.pts().unwrap_or(0).rescale(time_base, MICROS).saturating_sub(start);
-            if at > until && decoded > 0 {
-                break;
-            }
-            decoder.send_packet(&packet).map_err(broken)?;
-            decoded = decoded.saturating_add(drain(&mut decoder)?);
-        }
-        decoder.send_eof().map_err(broken)?;
-        decoded = decoded.saturating_add(drain(&mut decoder)?);
+    let last = i64::try_from(duration).unwrap_or(i64::MAX).saturating_sub(SECOND);
+    let mut decoded = decode_part(input, start, stream, SECOND)?;
+    if decoded > 0 && last > 0 {
+        seek(input, last.saturating_add(start));
+        decoded = decode_part(input, start, stream, i64::MAX)?;
         if decoded == 0 {
-            return Err(mismatch("the output's audio decodes to no frames"));
+            // All samples there may be padding.
+            seek(input, start);
+            decoded = decode_part(input, start, stream, i64::MAX)?;
         }
     }
-    Ok(())
+    if decoded == 0 { Err(mismatch("the output's audio decodes to no frames")) } else { Ok(()) }
+}
+
+/// Decodes an audio stream from where the input is until a time in microseconds; returns the number
+/// of frames.
+fn decode_part(input: &mut Input, start: i64, stream: u32, until: i64) -> Result<u64, MediaError> {
+    let index = usize::try_from(stream).unwrap_or(usize::MAX);
+    let (context, time_base) = context(input, stream)?;
+    let mut decoder = context.decoder().audio().map_err(broken)?;
+    let mut decoded = 0_u64;
+    while let Some(packet) = input.packet().map_err(broken)? {
+        if packet.stream() != index {
+            continue;
+        }
+        let at = packet.pts().unwrap_or(0).rescale(time_base, MICROS).saturating_sub(start);
+        if at > until && decoded > 0 {
+            break;
+        }
+        decoder.send_packet(&packet).map_err(broken)?;
+        decoded = decoded.saturating_add(drain(&mut decoder)?);
+    }
+    decoder.send_eof().map_err(broken)?;
+    Ok(decoded.saturating_add(drain(&mut decoder)?))
 }
 
 /// Receives the frames that are decoded so far; returns their number.

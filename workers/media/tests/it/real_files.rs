@@ -494,3 +494,24 @@ fn a_pick_of_audio_counts_the_streams_that_can_be_used() {
     report(&slot.convert("o.mp4", vec![Operation::Tracks(pick), fast()]));
     assert_eq!(probe(&slot.output("o.mp4"), "a", "stream=codec_name"), "aac");
 }
+
+#[test]
+fn raw_dv_keeps_its_frame_rate() {
+    let slot = Slot::new();
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=720x576:r=25:d=1 -f lavfi -i sine=r=48000:d=1 -ac 2 -target pal-dv {}",
+        slot.input().display()
+    ));
+    slot.convert("o.mp4", vec![fast()]);
+    let shown = probe(&slot.output("o.mp4"), "v", "stream=avg_frame_rate,nb_frames");
+    assert_eq!(shown, "25/1\n25");
+}
+
+#[test]
+fn audio_that_is_shorter_than_one_frame_of_its_codec_is_converted() {
+    let slot = Slot::new();
+    ffmpeg(&format!("-f lavfi -i sine=r=44100:d=0.01 -f wav {}", slot.input().display()));
+    slot.convert("o.m4a", vec![]);
+    let duration: f64 = probe(&slot.output("o.m4a"), "a", "stream=duration").parse().unwrap();
+    assert!((duration - 0.01).abs() < 0.001, "{duration}");
+}

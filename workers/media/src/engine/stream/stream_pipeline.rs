@@ -175,15 +175,9 @@ impl<'a> StreamPipeline<'a> {
         if !self.measures_vmaf() {
             return Ok(vec![]);
         }
-        let shapes: Vec<FrameFormat> = self
-            .plan
-            .renditions
-            .iter()
-            .zip(&*tracks)
-            .map(|(rendition, track)| {
-                let (time_base, aspect, rate) = track.timing;
-                FrameFormat::of_plan(&rendition.video, time_base, aspect, rate)
-            })
+        let shapes: Vec<FrameFormat> = tracks
+            .iter_mut()
+            .map(|track| track.filtering.video_format())
             .collect::<Result<_, MediaError>>()?;
         let is_10_bit = |rendition: &Rendition| rendition.video.pixel_format.contains("10");
         let largest = ladder::largest(&self.plan.renditions);
