@@ -173,7 +173,8 @@ impl Health {
 
     /// Show what the workers can do
     ///
-    /// The union of what the live workers can do, verified by encoding a frame with each encoder.
+    /// The union of what the live workers can do, verified by encoding a frame with each encoder. `engines`
+    /// lists each FFmpeg that they use: its version, when it was built, and its configuration.
     #[oai(path = "/capabilities", method = "get", operation_id = "getCapabilities")]
     async fn capabilities(
         &self,
@@ -186,6 +187,7 @@ impl Health {
         })?;
         Ok(Reply::new(Any(json!({
             "ffmpeg": capabilities.ffmpeg,
+            "engines": capabilities.engines,
             "video_codecs": capabilities.video_codecs,
             "audio_codecs": capabilities.audio_codecs,
             "containers": capabilities.containers,

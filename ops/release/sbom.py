@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes an SPDX 2.3 bill of materials: the crates of `ffapi`, nats-server, and the Debian packages of a root folder.
+"""Writes an SPDX 2.3 bill of materials: the crates of `ffapi`, its FFmpeg, nats-server, and the Debian packages of a
+root folder.
 
     ops/release/sbom.py --name ffapi --root /path/of/the/image/root --output ffapi.spdx.json
 """
@@ -86,6 +87,23 @@ def pinned(name: str) -> str:
     return re.search(rf"^{name}=(.*)$", (REPOSITORY / "ops/setup").read_text(), re.MULTILINE).group(1)
 
 
+def engine() -> list[dict]:
+    """FFmpeg and the libraries that the media child contains; none if it is linked with those of the system."""
+    chosen = (REPOSITORY / ".tools/ffmpeg/cargo.toml").read_text()
+    folder = re.search(r'^FFMPEG_DIR = \{ value = "(.*?)"', chosen, re.MULTILINE)
+    if not folder:
+        return []
+    contents = (REPOSITORY / ".tools" / folder.group(1) / "contents").read_text().splitlines()
+    (name, version), *libraries = (line.split(" ") for line in contents)
+    ffmpeg = package("program", name, version, f"pkg:generic/ffmpeg@{version}", licenseDeclared="GPL-2.0-or-later")
+    packages = []
+    for library, installed in libraries:
+        library, _, architecture = library.partition(":")
+        purl = f"pkg:deb/debian/{library}@{urllib.parse.quote(installed, safe='')}?arch={architecture}"
+        packages.append(package("deb", library, installed, purl))
+    return [ffmpeg, *packages]
+
+
 def has_file(root: pathlib.Path | None, name: str) -> bool:
     return root is not None and any((root / folder / name).exists() for folder in ("usr/bin", "usr/lib/ffapi"))
 
@@ -106,6 +124,8 @@ def main() -> None:
         nats = pinned("NATS_VERSION")
         purl = f"pkg:golang/github.com/nats-io/nats-server/v2@v{nats}"
         parts.append(package("program", "nats-server", nats, purl, licenseDeclared="Apache-2.0"))
+    if asked.root is None or has_file(asked.root, "ffapi-media-child"):
+        parts += engine()
     if asked.root:
         parts += debian_packages(asked.root)
 

@@ -34,7 +34,13 @@ pub(crate) async fn doctor(config: &Config, purpose: Purpose) -> anyhow::Result<
         }
     };
     report("setpriv", runs("setpriv", "it is in Debian's util-linux"));
-    report("media child", child(config));
+    match child(config) {
+        Ok((sandbox, engine)) => {
+            report("media child", Ok(sandbox));
+            report("FFmpeg", Ok(engine));
+        }
+        Err(problem) => report("media child", Err(problem)),
+    }
     report("storage", storage(config).await);
     report("secrets", secrets(config));
     report("NATS", nats(config).await);
@@ -54,8 +60,9 @@ fn runs(program: &str, hint: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Starts a media child in an empty folder and asks for its FFmpeg version once it is sandboxed.
-fn child(config: &Config) -> Result<String, String> {
+/// Starts a media child in an empty folder and asks for its FFmpeg once it is sandboxed: describes the
+/// sandbox, and the FFmpeg.
+fn child(config: &Config) -> Result<(String, String), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let folder = tempfile::tempdir().map_err(|error| text(&error))?;
     let scratch = folder.path().join("out").join(protocol::SCRATCH);
@@ -73,13 +80,13 @@ fn child(config: &Config) -> Result<String, String> {
         .map_err(|error| text(&error))?;
     let sent = protocol::send(&stdin, &Task::Capabilities, &[]);
     let mut sandboxed_by = None;
-    let mut ffmpeg = None;
+    let mut engine = None;
     if let (Ok(()), Some(from)) = (sent, &mut child.stdout) {
         while let Ok(Some(message)) = protocol::read::<ChildMessage>(from) {
             match message {
                 ChildMessage::Ready { sandbox } => sandboxed_by = Some(sandbox),
                 ChildMessage::Capabilities(capabilities) => {
-                    ffmpeg = Some(capabilities.ffmpeg);
+                    engine = capabilities.engines.into_iter().next();
                     break;
                 }
                 _ => {}
@@ -92,11 +99,15 @@ fn child(config: &Config) -> Result<String, String> {
         "it cannot enter its sandbox; this kernel may lack Landlock: set worker.sandbox = \
          \"seccomp-only\" to continue without it",
     )?;
-    let ffmpeg = ffmpeg.ok_or("it cannot report the capabilities of its FFmpeg")?;
-    Ok(format!(
-        "sandboxed by {sandboxed_by}; linked with {ffmpeg}, whose known vulnerabilities are at \
-         https://ffmpeg.org/security.html"
-    ))
+    let engine = engine.ok_or("it cannot report the capabilities of its FFmpeg")?;
+    let described = format!(
+        "{}, built on {}, whose known vulnerabilities are at https://ffmpeg.org/security.html; \
+         configured with {}",
+        engine.version,
+        engine.built.as_deref().unwrap_or("an unknown date"),
+        engine.configuration
+    );
+    Ok((format!("sandboxed by {sandboxed_by}"), described))
 }
 
 async fn storage(config: &Config) -> Result<String, String> {

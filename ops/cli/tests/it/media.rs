@@ -299,6 +299,11 @@ async fn hardware_preferences_fall_back_as_declared() {
     let has = stack.poll("/capabilities", |has| has.status == StatusCode::OK).await.json;
     assert_eq!(has["devices"], json!([]), "no test machine has a GPU");
     assert_eq!(has["kinds"].as_array().unwrap().len(), 5);
+    assert_eq!(has["engines"].as_array().unwrap().len(), 1, "all workers have the same FFmpeg");
+    let version = has["engines"][0]["version"].as_str().unwrap();
+    assert!(has["ffmpeg"].as_str().unwrap().contains(version), "{has}");
+    assert!(has["engines"][0]["built"].as_str().unwrap().starts_with("20"), "{has}");
+    assert!(has["engines"][0]["configuration"].as_str().unwrap().starts_with("--"), "{has}");
     let refused = stack.post("/convert", &wish("fail")).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
     assert_eq!(refused.text("/errors/0/pointer"), "#/hardware/prefer");
