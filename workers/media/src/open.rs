@@ -2,7 +2,7 @@ use std::{io, path::Path};
 
 use ffapi_domain::{
     job::FailureCode,
-    media::{MAGIC_BYTES, Role, image_demuxers, magic, media_demuxers, subtitle_demuxers},
+    media::{MAGIC_BYTES, Role, foreign, image_demuxers, magic, media_demuxers, subtitle_demuxers},
 };
 use ffmpeg_the_third as ffmpeg;
 use nix::libc;
@@ -79,6 +79,11 @@ pub(crate) fn open(file: &OpenFile, role: Role) -> Result<Input, MediaError> {
     };
     let opened = opened.map_err(|error| {
         MediaError::input(match error {
+            // An engine without demuxers of playlists does not know what it is.
+            ffmpeg::Error::InvalidData if foreign(&head) == Some("a playlist") => format!(
+                "the input cannot be opened as {what}; playlists and other files that only refer to \
+                 media are not accepted"
+            ),
             ffmpeg::Error::InvalidData => format!(
                 "the input is not {what} of a supported format; it may be damaged, cut off before \
                  its index, or another kind of file with a media file's name"
