@@ -13,10 +13,14 @@ mount --make-rprivate / && mount -t proc proc /proc && mkdir -p /run/netns && mo
 
 
 def fresh(folder):
-    """An empty folder, which other users may enter."""
+    """An empty folder, which other users may enter. One that has files of others is refused: it is not emptied."""
+    marker = folder / ".ffapi-cluster"
+    if folder.is_symlink() or (folder.exists() and not marker.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        sys.exit(f"{folder} is there and is not from here; name another folder")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     folder.chmod(0o755)
+    marker.touch()
 
 
 def main_inside(main):

@@ -143,8 +143,9 @@ impl AttemptContext {
                 let code = error.code.as_str();
                 tracing::info!(job = %release.job, attempt, code, "attempt failed");
                 let message = presentable(&error.message);
-                // Its own log has the reason too, also where no media process wrote a line.
-                let line = format!("attempt failed: {code}: {message}");
+                // Its own log has the code too, also where no media process wrote a line. The message may
+                // be personal, and is in the job only.
+                let line = format!("the attempt failed: {code}; see `error` of the job");
                 self.log_line(release, "ended", "error", &line).await;
                 let failure = Failure { code: error.code, message: Personal::Clear(message) };
                 JobCommand::FailAttempt { attempt, failure, at: clock::now(), chance: jitter() }

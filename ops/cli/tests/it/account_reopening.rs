@@ -75,7 +75,7 @@ async fn an_erased_account_accepts_nothing_until_it_is_reopened() {
     let presets = get("/presets?limit=200").await;
     let is_shared = |preset: &Value| preset["global"] == true;
     assert!(presets.json["data"].as_array().unwrap().iter().all(is_shared), "{presets:#?}");
-    for path in ["/presets/web", "/presets/web?version=1"] {
+    for path in ["/presets/web", "/presets/web/1"] {
         assert_eq!(get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     assert_eq!(send(&stack, &new, "/presets", &preset).await.status, StatusCode::CREATED);

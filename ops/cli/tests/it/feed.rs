@@ -294,3 +294,20 @@ async fn a_future_position_is_rejected_with_the_current_end() {
     assert_eq!(stream.next().await.unwrap().kind, "job.cancelled");
     assert!(stream.next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_client_that_cannot_send_headers_resumes_by_a_parameter() {
+    let stack = Stack::new().await;
+    let upload = stack.upload_bunny().await;
+    let probe = stack.post("/probe", &json!({ "input": upload })).await;
+    let job = probe.text("/job/id").to_owned();
+    stack.finished(&job).await;
+    let path = format!("/jobs/{job}/events");
+    let mut stream = Stream::open(&stack, &path, None).await;
+    let first = stream.next().await.unwrap();
+    let mut after = Stream::open(&stack, &format!("{path}?lastEventId={}", first.id), None).await;
+    assert_eq!(after.next().await.unwrap().id, stream.next().await.unwrap().id);
+    let unknown = stack.get(&format!("{path}?last_event_id={}", first.id)).await;
+    assert_eq!(unknown.status, StatusCode::BAD_REQUEST, "{unknown:#?}");
+    assert_eq!(unknown.text("/errors/0/pointer"), "#last_event_id");
+}

@@ -4122,7 +4122,7 @@ export interface components {
              * @example 2026-11-30T11:24:31.940Z
              */
             updated_at: string;
-            /** @description What making the outputs used; absent until then. */
+            /** @description What making the outputs used, once it is completed. */
             usage?: components["schemas"]["JobUsage"];
             /**
              * Format: uint64

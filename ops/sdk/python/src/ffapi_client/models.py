@@ -2329,7 +2329,7 @@ class Job(TypedDict):
     """
     usage: NotRequired[JobUsage]
     """
-    What making the outputs used; absent until then.
+    What making the outputs used, once it is completed.
     """
     version: int
     """
