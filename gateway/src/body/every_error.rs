@@ -140,7 +140,8 @@ fn replacements() -> impl Iterator<Item = Replacement> {
     ];
     let values = values.into_iter().map(Replacement::Value);
     let nothing = std::iter::once(Replacement::Nothing);
-    nothing.chain(values).chain(std::iter::once(Replacement::NoMember))
+    // First what a required field may be: that it is missing would be found after everything else.
+    values.chain(nothing).chain(std::iter::once(Replacement::NoMember))
 }
 
 /// The request with something else at a pointer; none if there is nothing to be replaced.
@@ -209,6 +210,8 @@ mod tests {
     #[test]
     fn every_wrong_field_is_found() {
         assert!(pointers(json!({ "name": "a", "size": 1 })).is_empty());
+        let required = json!({ "name": 5, "size": 7, "unknown": 1, "tags": [""] });
+        assert_eq!(pointers(required), ["#/name", "#/unknown", "#/size", "#/tags"]);
         let all = json!({ "nome": "a", "size": "x", "tags": [1], "inner": { "on": 1, "of/f": 2 } });
         let mut found = pointers(all);
         found.sort();

@@ -17,7 +17,7 @@ pub(crate) async fn smoke(server: &Server) -> anyhow::Result<()> {
     let client = Client::new(server)?;
     let mut steps = Steps { last: Instant::now() };
     let account = client.get("/api/v1/me").await.context("GET /me")?;
-    steps.done("key", text(&account, "/tenant"));
+    steps.done("key", text(&account, "/account/tenant"));
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("smoke.y4m");
     tokio::fs::write(&file, video()).await?;
