@@ -7688,7 +7688,7 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -7922,7 +7922,7 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -8701,7 +8701,7 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -8802,7 +8802,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -8848,7 +8848,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -9042,7 +9042,7 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -9512,7 +9512,7 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -9558,7 +9558,7 @@ export interface operations {
             query?: {
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
                 /**
@@ -10680,7 +10680,7 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -11153,7 +11153,7 @@ export interface operations {
                 limit?: number;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -11424,7 +11424,7 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -11659,7 +11659,7 @@ export interface operations {
                 to?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -11766,7 +11766,7 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
@@ -12097,7 +12097,7 @@ export interface operations {
                 cursor?: string;
                 /**
                  * @description Waits until the result contains the event at this position, as `X-Log-Position` of another response states it.
-                 * @example 1-65-0
+                 * @example 1-1-0
                  */
                 min_position?: string;
             };
