@@ -14,6 +14,12 @@ pub use self::tracker::{Due, QuotaTracker};
 /// Microseconds in a media minute.
 pub const MINUTE: Micros = 60_000_000;
 
+/// Media time in minutes, not rounded.
+#[expect(clippy::cast_precision_loss, reason = "far from what a float cannot count")]
+pub const fn minutes(micros: Micros) -> f64 {
+    micros as f64 / MINUTE as f64
+}
+
 /// A calendar month (UTC); its text, like `2026-11`, is the aggregate's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month {

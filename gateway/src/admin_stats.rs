@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ffapi_domain::{Timestamp, dispatch::PoolTotals, key::Scope, media::Pool};
+use ffapi_domain::{Timestamp, dispatch::PoolTotals, key::Scope, media::Pool, quota};
 use ffapi_projections::{
     upload,
     usage::{self, UsageTotals},
@@ -198,7 +198,6 @@ fn workers(heartbeats: &[Value]) -> WorkerStats {
 }
 
 fn period(rows: &[UsageTotals]) -> PeriodStats {
-    const MINUTE_MICROS: f64 = 60_000_000.0;
     let mut sums = PeriodStats::default();
     for row in rows {
         let jobs = match row.status.as_str() {
@@ -208,9 +207,7 @@ fn period(rows: &[UsageTotals]) -> PeriodStats {
             _ => continue,
         };
         *jobs = count(row.jobs);
-        #[expect(clippy::cast_precision_loss, reason = "media time in minutes")]
-        let minutes = row.micros as f64 / MINUTE_MICROS;
-        sums.media_minutes += minutes;
+        sums.media_minutes += quota::minutes(count(row.micros));
         sums.work_seconds += row.seconds;
         sums.output_bytes = sums.output_bytes.saturating_add(count(row.bytes));
     }

@@ -27,15 +27,15 @@ struct KnownPath {
 
 /// Begins the names of query parameters that filter by a label.
 const LABEL: &str = "metadata.";
-/// The query parameters that every operation accepts: a token, and a number by which some clients avoid
+/// The query parameters that every operation accepts: a token, and a number that some clients add to bypass
 /// caches.
 const ANYWHERE: [&str; 2] = ["token", "_"];
 
 /// Resumes an event stream, as the header `Last-Event-ID` does.
-const LAST_EVENT_ID: &str = "lastEventId";
+pub(crate) const LAST_EVENT_ID: &str = "lastEventId";
 
-/// Paths beside the API, with their templates.
-const OTHER_PATHS: [&str; 10] = [
+/// Paths that need no credentials; also below `/api/v1`.
+pub(crate) const OPEN_PATHS: [&str; 8] = [
     "/",
     "/livez",
     "/readyz",
@@ -44,9 +44,9 @@ const OTHER_PATHS: [&str; 10] = [
     "/docs",
     "/openapi.json",
     "/asyncapi.json",
-    "/api/v1/docs",
-    "/errors/{slug}",
 ];
+/// Further paths beside the API, with their templates.
+const OTHER_PATHS: [&str; 2] = ["/api/v1/docs", "/errors/{slug}"];
 
 impl ApiPaths {
     pub(crate) fn of(document: &Value) -> Self {
@@ -60,13 +60,15 @@ impl ApiPaths {
             }
             methods.sort_unstable();
             let parameters = operations.clone();
-            let parameters = parameters.map(|(method, it)| (method.to_uppercase(), names(it)));
+            let parameters =
+                parameters.map(|(method, it)| (method.to_uppercase(), query_parameters(it)));
             KnownPath {
                 parameters: parameters.collect(),
                 ..KnownPath::new(path, methods.join(", "))
             }
         });
-        let others = OTHER_PATHS.iter().map(|path| KnownPath::new(path, String::new()));
+        let others =
+            OPEN_PATHS.iter().chain(&OTHER_PATHS).map(|path| KnownPath::new(path, String::new()));
         Self { paths: paths.chain(others).collect() }
     }
 
@@ -149,10 +151,10 @@ impl KnownPath {
 }
 
 /// The names of the query parameters of an operation.
-fn names(operation: &Value) -> Vec<String> {
+fn query_parameters(operation: &Value) -> Vec<String> {
     let all = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
     let in_query =
-        all.filter(|parameter| parameter.get("in").is_some_and(|place| place == "query"));
+        all.filter(|parameter| parameter.get("in").is_some_and(|location| location == "query"));
     in_query.filter_map(|parameter| Some(parameter.get("name")?.as_str()?.to_owned())).collect()
 }
 

@@ -14,6 +14,7 @@ use poem::{
 };
 
 use crate::{
+    api_paths::OPEN_PATHS,
     audit_notes::AuditRecord,
     auth::{AuthError, Issuer, Principal, Token, TokenScope, presented_secret},
     clock,
@@ -25,25 +26,14 @@ use crate::{
     uploads::UploadTicket,
 };
 
-/// Paths without authentication and without rate limits of accounts.
-const OPEN: [&str; 8] = [
-    "/",
-    "/livez",
-    "/readyz",
-    "/health",
-    "/health/ready",
-    "/docs",
-    "/openapi.json",
-    "/asyncapi.json",
-];
-
 /// Downloads of output files per hour, for each request per hour of the tier: a player reads a segment
 /// every few seconds, of several tracks.
 const DOWNLOADS_PER_REQUEST: u64 = 100;
 
+/// True for paths without authentication and without rate limits of accounts.
 fn is_open(path: &str) -> bool {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
-    OPEN.contains(&path) || path.starts_with("/docs/") || path.starts_with("/errors/")
+    OPEN_PATHS.contains(&path) || path.starts_with("/docs/") || path.starts_with("/errors/")
 }
 
 /// Passes requests with valid credentials on, within the limits of their account.

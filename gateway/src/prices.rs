@@ -2,29 +2,34 @@
 
 use std::collections::BTreeMap;
 
-use ffapi_domain::{job::JobUsage, media::MediaRequest};
+use ffapi_domain::{job::JobUsage, media::MediaRequest, quota::minutes};
 use poem_openapi::Object;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// The prices of what jobs use, in one currency.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PriceTable {
     /// The currency, like `EUR`.
     pub currency: String,
-    /// Of each job with outputs or results.
+    /// Of each job that completes.
+    #[serde(default)]
     pub job: Price,
     /// Of each media minute that is charged.
+    #[serde(default)]
     pub media_minute: Price,
     /// The same by kind of job, like `analyze`, instead of `media_minute`.
-    #[serde(deserialize_with = "by_kind")]
+    #[serde(default, deserialize_with = "by_kind")]
     pub media_minute_by_kind: BTreeMap<String, Price>,
     /// Of each hour of CPU time.
+    #[serde(default)]
     pub cpu_hour: Price,
     /// Of each gigabyte (10^9 bytes) of outputs.
+    #[serde(default)]
     pub output_gigabyte: Price,
 }
 
+/// Rejects kinds of which there are no jobs.
 fn by_kind<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Price>, D::Error> {
     let prices: BTreeMap<String, Price> = BTreeMap::deserialize(from)?;
     match prices.keys().find(|kind| !MediaRequest::KINDS.contains(&kind.as_str())) {
@@ -96,7 +101,7 @@ impl PriceTable {
         self.cost(self.amount(Priced {
             kind,
             jobs: 1.0,
-            media_minutes: std::time::Duration::from_micros(usage.media).as_secs_f64() / 60.0,
+            media_minutes: minutes(usage.media),
             cpu_seconds: usage.cpu_seconds.unwrap_or(0.0),
             output_bytes,
         }))
@@ -109,7 +114,7 @@ impl PriceTable {
 }
 
 /// To a millionth.
-pub(crate) fn rounded(amount: f64) -> f64 {
+fn rounded(amount: f64) -> f64 {
     (amount * 1e6).round() / 1e6
 }
 

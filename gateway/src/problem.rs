@@ -176,15 +176,20 @@ impl Problem {
     /// none.
     pub(crate) fn all(problems: Vec<Self>) -> Option<Self> {
         let mut problems = problems.into_iter();
-        let mut first = problems.next()?;
-        first.errors.extend(problems.flat_map(|problem| problem.errors));
-        let count = first.errors.len();
+        let first = problems.next()?;
+        Some(first.and(problems))
+    }
+
+    /// This problem with the errors of others.
+    pub(crate) fn and(mut self, others: impl IntoIterator<Item = Self>) -> Self {
+        self.errors.extend(others.into_iter().flat_map(|problem| problem.errors));
+        let count = self.errors.len();
         if count > 1 {
             let shown = if count > MAX_ERRORS { "has the first 100" } else { "has them" };
-            first.detail = format!("{count} parts of the request are invalid; `errors` {shown}");
-            first.errors.truncate(MAX_ERRORS);
+            self.detail = format!("{count} parts of the request are invalid; `errors` {shown}");
+            self.errors.truncate(MAX_ERRORS);
         }
-        Some(first)
+        self
     }
 
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {

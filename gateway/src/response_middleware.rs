@@ -15,7 +15,7 @@ use poem_openapi::error::{
 use uuid::Uuid;
 
 use crate::{
-    api_paths::ApiPaths,
+    api_paths::{self, ApiPaths},
     cors::CorsPolicy,
     headers,
     metrics::{ActiveRequest, Answered, known_method},
@@ -119,8 +119,9 @@ pub(crate) async fn response_middleware<E: Endpoint>(
 /// Clients of event streams that cannot send headers resume by a parameter.
 fn resume(request: &mut Request) {
     let given = request.original_uri().query().unwrap_or_default().split('&');
-    let last = given.filter_map(|pair| pair.strip_prefix("lastEventId=")).find(|id| !id.is_empty());
-    let Some(Ok(last)) = last.map(HeaderValue::from_str) else { return };
+    let mut values = given.filter_map(|pair| pair.split_once('='));
+    let last = values.find(|(name, id)| *name == api_paths::LAST_EVENT_ID && !id.is_empty());
+    let Some(Ok(last)) = last.map(|(_, id)| HeaderValue::from_str(id)) else { return };
     if !request.headers().contains_key(LAST_EVENT_ID) {
         request.headers_mut().insert(LAST_EVENT_ID, last);
     }

@@ -326,7 +326,7 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let limiter = DocumentLimiter::new();
     let page = Document::new("text/html; charset=utf-8", service.swagger_ui_html());
     let spec = crate::openapi::document(&service.spec()).to_string();
-    let methods = ApiPaths::of(&serde_json::from_str(&spec).unwrap_or_default());
+    let paths = ApiPaths::of(&serde_json::from_str(&spec).unwrap_or_default());
     let spec = Document::new("application/json", spec);
     let events = Document::new("application/json", asyncapi::document().to_string());
     let open = |ready: bool| {
@@ -364,7 +364,7 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         .around(start_page)
         .around(guard)
         .around(response_middleware)
-        .data(Arc::new(methods))
+        .data(Arc::new(paths))
         .data(gateway)
         .map_to_response()
 }

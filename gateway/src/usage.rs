@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use ffapi_domain::{Timestamp, key::Scope};
+use ffapi_domain::{Timestamp, key::Scope, quota};
 use ffapi_projections::{
     JobList, Usage,
     usage::{self, UsageGroup, UsageQuery, UsageRow},
@@ -167,7 +167,7 @@ fn priced(prices: &PriceTable, rows: Vec<UsageRow>) -> Vec<UsageGroupSum> {
 }
 
 fn exact_minutes(micros: i64) -> f64 {
-    std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0)).as_secs_f64() / 60.0
+    quota::minutes(u64::try_from(micros).unwrap_or(0))
 }
 
 /// Media minutes, to a thousandth.

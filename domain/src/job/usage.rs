@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::media::{Micros, Spent};
+use crate::{
+    media::{Micros, Spent},
+    quota::minutes,
+};
 
 /// What the attempt that made a job's outputs used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,7 +33,6 @@ impl JobUsage {
 
     /// The charged media time in minutes, to a thousandth.
     pub fn media_minutes(&self) -> f64 {
-        let micros = std::time::Duration::from_micros(self.media).as_secs_f64();
-        (micros / 60.0 * 1_000.0).round() / 1_000.0
+        (minutes(self.media) * 1_000.0).round() / 1_000.0
     }
 }

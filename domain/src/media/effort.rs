@@ -6,6 +6,7 @@ use super::{
     Analyze, AudioCodec, AudioPlan, MediaFacts, Micros, Plan, Preset, StreamPlan, Thumbnails,
     ThumbnailsPlan, VideoCodec, VideoPlan,
 };
+use crate::quota::minutes;
 
 /// The amount of work of a job.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -150,7 +151,7 @@ impl Effort {
         Estimate {
             seconds: round(self.amount * seconds, 1_000.0),
             bytes,
-            minutes_charged: round(count(self.charged) / 60_000_000.0, 100.0),
+            minutes_charged: round(minutes(self.charged), 100.0),
             learned_from: pace.map_or(0, |pace| pace.jobs),
         }
     }

@@ -350,7 +350,7 @@ impl CredentialStore {
         })
     }
 
-    /// The principal of a token that was verified before: reads, and what else its key may do.
+    /// The principal of a token whose signature was verified before, with all permissions of its key.
     pub(crate) fn admit_token(
         &self,
         key: KeyId,

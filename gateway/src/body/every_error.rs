@@ -28,7 +28,7 @@ pub(crate) fn every_error<T>(
     if IS_LOOKING.get() {
         return check(json);
     }
-    let first = match check(json.clone()) {
+    let mut known = match check(json.clone()) {
         Ok(checked) => return Ok(checked),
         Err(problem) => problem,
     };
@@ -40,14 +40,12 @@ pub(crate) fn every_error<T>(
         checks_left: MAX_BYTES / size,
     };
     let looking = Looking::begin();
-    let mut problems = vec![first];
-    while problems.len() < MAX_ERRORS
-        && let Some(next) = search.next_problem(&problems)
-    {
-        problems.push(next);
+    for _ in 1..MAX_ERRORS {
+        let Some(next) = search.next_problem(&known) else { break };
+        known = known.and([next]);
     }
     drop(looking);
-    Problem::all(problems).map_or_else(|| check(Value::Null), Err)
+    Err(known)
 }
 
 /// While it lives, further errors are looked for.
@@ -87,8 +85,8 @@ impl<C: Fn(Value) -> Result<(), Problem>> Search<'_, C> {
     /// Replaces the field of the last problem so that the check gets beyond it; the problem that it finds
     /// there. All replacements that get beyond it must lead to a problem with the same field: one that only
     /// some of them lead to is due to the replacement.
-    fn next_problem(&mut self, problems: &[Problem]) -> Option<Problem> {
-        let last = problems.last()?.pointers().next_back()?.to_owned();
+    fn next_problem(&mut self, known: &Problem) -> Option<Problem> {
+        let last = known.pointers().next_back()?.to_owned();
         let pointer = self.within(&last)?.to_owned();
         let mut next: Option<(Problem, Value)> = None;
         for replacement in replacements() {
@@ -98,7 +96,7 @@ impl<C: Fn(Value) -> Result<(), Problem>> Search<'_, C> {
             let Some(json) = replaced(&self.json, &pointer, replacement) else { continue };
             self.checks_left = self.checks_left.checked_sub(1)?;
             let Err(found) = (self.check)(json.clone()) else { return None };
-            if found.pointers().any(|pointer| self.is_known(pointer, problems)) {
+            if found.pointers().any(|pointer| self.is_known(pointer, known)) {
                 continue;
             }
             match &next {
@@ -112,10 +110,10 @@ impl<C: Fn(Value) -> Result<(), Problem>> Search<'_, C> {
         Some(found)
     }
 
-    /// True if one of the problems is about this field, or one that it is in; also if it cannot be told.
-    fn is_known(&self, pointer: &str, problems: &[Problem]) -> bool {
+    /// True if an error is about this field, or one that it is in; also if that cannot be determined.
+    fn is_known(&self, pointer: &str, known: &Problem) -> bool {
         let Some(pointer) = self.within(pointer) else { return true };
-        let mut known = problems.iter().flat_map(Problem::pointers);
+        let mut known = known.pointers();
         known.any(|known| self.within(known).is_none_or(|known| is_at(pointer, known)))
     }
 

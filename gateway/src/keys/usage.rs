@@ -1,4 +1,4 @@
-use ffapi_domain::{media::Micros, quota::MINUTE};
+use ffapi_domain::{media::Micros, quota};
 use poem_openapi::Object;
 
 use crate::{auth::KnownKey, state::Gateway};
@@ -26,9 +26,7 @@ pub(crate) struct MonthShown {
 
 /// Media minutes, rounded to hundredths.
 pub(crate) fn minutes(micros: Micros) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "shown to a hundredth of a minute")]
-    let minutes = micros as f64 / MINUTE as f64;
-    (minutes * 100.0).round() / 100.0
+    (quota::minutes(micros) * 100.0).round() / 100.0
 }
 
 pub(super) fn of(gateway: &Gateway, key: &KnownKey) -> KeyUsage {

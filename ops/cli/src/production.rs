@@ -1,5 +1,7 @@
-//! What a service that others rely on needs beyond one that works: `ffapi doctor --production`. Each check
-//! is a line of docs/production.md.
+//! What a service that others rely on needs beyond one that works: `ffapi doctor --production`. The checklist
+//! in docs/production.md has more, which a program cannot see.
+
+use std::collections::BTreeSet;
 
 use ffapi_nats::{Nats, topology};
 use ffapi_projections::Database;
@@ -97,9 +99,10 @@ fn secrets(secrets: &Secrets) -> Result<String, String> {
     let mut distinct = set.clone();
     distinct.sort_unstable();
     distinct.dedup();
-    let is_weak = |text: &&&str| text.chars().collect::<std::collections::BTreeSet<_>>().len() < 8;
+    // 64 random digits have nearly all of the 16.
+    let is_weak = |text: &str| text.chars().collect::<BTreeSet<_>>().len() < 8;
     checked(
-        distinct.len() == set.len() && !set.iter().any(|text| is_weak(&text)),
+        distinct.len() == set.len() && !set.iter().any(|text| is_weak(text)),
         format!("{} different ones", set.len()),
         "two secrets are the same, or one is not random: make each with `openssl rand -hex 32`",
     )

@@ -273,3 +273,8 @@ pub(crate) fn compared(first: &Path, first_chain: &str, second: &Path, second_ch
     let text = ffmpeg_stderr(&[&inputs[..], &["-lavfi", &graph, "-f", "null", "-"]].concat());
     number_after(&text, "average:")
 }
+
+pub(crate) fn notes(messages: &Transcript) -> String {
+    let result = report(messages).result.clone().unwrap_or_default();
+    result.get("notes").map(ToString::to_string).unwrap_or_default()
+}

@@ -16,6 +16,7 @@ mod operations;
 mod players;
 mod quality;
 mod real_files;
+mod real_text;
 mod stream;
 mod stream_ends;
 mod threads;
