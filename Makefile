@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check advisories test check-api lint-api sdk players corpus observability chaos upgrade demo up bench docs image deb check-ops
+.PHONY: help setup check static advisories test check-api lint-api sdk players corpus observability chaos upgrade demo up bench docs image deb check-ops
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-13s %s\n", $$1, $$2 }'
@@ -8,16 +8,22 @@ help: ## List the verbs
 setup: ## Install what is missing
 	@ops/setup
 
-check: setup ## Format, lints, licences and sources of dependencies, dashboards and alerts
-	cargo fmt --all --check
+check: static ## Format, lints, licences and sources of dependencies, dashboards and alerts
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+
+static: setup
+	cargo fmt --all --check
 	.tools/bin/cargo-deny --log-level error check licenses bans sources
 	ops/observability/lint
 
 advisories: setup ## Known faults of dependencies; fetches the list of them
 	.tools/bin/cargo-deny check advisories
 
-test: check ## Every test, against real NATS, Postgres and FFmpeg
+# These verbs share one build, and the linter makes it: linting alone would compile everything once more.
+test check-api sdk players corpus observability chaos upgrade: export RUSTC_WORKSPACE_WRAPPER = clippy-driver
+test check-api sdk players corpus observability chaos upgrade: export CLIPPY_ARGS = -Dwarnings
+
+test: static ## Every check and test, against real NATS, Postgres and FFmpeg
 	.tools/bin/cargo-nextest nextest run --locked --workspace --all-features
 	cargo test --locked --workspace --all-features --doc --quiet
 
