@@ -4,6 +4,7 @@ mod command;
 mod decide;
 mod event;
 mod find_output;
+mod main_codec;
 mod playback;
 mod public;
 mod queued;
@@ -23,6 +24,7 @@ pub use event::{
     Priority, RetryHint, StreamSummary,
 };
 pub use find_output::OutputMissing;
+pub use main_codec::main_codec;
 pub use playback::{PlaybackOutputs, output_path, output_url_name};
 pub use public::public;
 pub use queued::QueueEntry;

@@ -19,6 +19,7 @@ pub mod job;
 pub mod key;
 pub mod location;
 pub mod media;
+mod month;
 mod network;
 pub mod output;
 mod personal;
@@ -38,6 +39,7 @@ pub mod webhook;
 
 pub use decider::Decider;
 pub use id::{BadId, BatchId, JobId, KeyId, LeaseId, UploadId, WebhookId};
+pub use month::{Month, ParseMonthError};
 pub use network::{BadNetwork, Network};
 pub use personal::{ERASED_EXT, PERSONAL_EXT, Personal};
 pub use public_event::PublicEvent;

@@ -3,11 +3,11 @@
 
 mod tracker;
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, JobId, KeyId, Timestamp, media::Micros};
+use crate::{Decider, JobId, KeyId, media::Micros};
 
 pub use self::tracker::{Due, QuotaTracker};
 
@@ -18,39 +18,6 @@ pub const MINUTE: Micros = 60_000_000;
 #[expect(clippy::cast_precision_loss, reason = "far from what a float cannot count")]
 pub const fn minutes(micros: Micros) -> f64 {
     micros as f64 / MINUTE as f64
-}
-
-/// A calendar month (UTC); its text, like `2026-11`, is the aggregate's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Month {
-    year: i32,
-    month: u8,
-}
-
-impl Month {
-    /// The month that contains a timestamp.
-    pub fn of(time: Timestamp) -> Self {
-        let seconds = i64::try_from(time.as_millis() / 1_000).unwrap_or(i64::MAX);
-        let date = time::OffsetDateTime::from_unix_timestamp(seconds);
-        let date = date.unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-        Self { year: date.year(), month: date.month().into() }
-    }
-
-    /// When the next month begins.
-    pub fn end(self) -> Timestamp {
-        let next = if self.month >= 12 {
-            Self { year: self.year.saturating_add(1), month: 1 }
-        } else {
-            Self { month: self.month.saturating_add(1), ..self }
-        };
-        format!("{next}-01T00:00:00Z").parse().unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Month {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}", self.year, self.month)
-    }
 }
 
 /// What happened to a month's minutes.
@@ -342,15 +309,5 @@ mod tests {
         let settle = QuotaCommand::Settle { job: job(1), micros: 6 * MINUTE };
         given::<Quota>([reserved(1, 6)]).when(settle.clone()).then([settled(1, 6)]);
         given::<Quota>([reserved(1, 6), settled(1, 6)]).when(settle).then_nothing();
-    }
-
-    #[test]
-    fn a_month_is_formatted_as_year_and_month() {
-        let at = |text: &str| Month::of(text.parse().unwrap()).to_string();
-        assert_eq!(at("2026-11-30T23:59:59Z"), "2026-11");
-        assert_eq!(at("2026-12-01T00:00:00Z"), "2026-12");
-        let end = |text: &str| Month::of(text.parse().unwrap()).end().to_string();
-        assert_eq!(end("2026-11-30T23:59:59Z"), "2026-12-01T00:00:00.000Z");
-        assert_eq!(end("2026-12-31T23:59:59Z"), "2027-01-01T00:00:00.000Z");
     }
 }

@@ -1,9 +1,8 @@
 //! Report of outputs by month, tenant and codec. Its rows are built from the whole log on demand.
 
 use ffapi_domain::{
-    Decider, Timestamp,
-    job::{Job, JobEvent, OutputFile},
-    quota::Month,
+    Decider, Month, Timestamp,
+    job::{Job, JobEvent, main_codec},
 };
 use ffapi_nats::{Codec, Decision, Message};
 use sqlx::{FromRow, PgConnection};
@@ -61,7 +60,7 @@ impl Projection for Report {
                 )
                 .bind(Month::of(Timestamp::from_millis(decision.at)).to_string())
                 .bind(storable::text(tenant))
-                .bind(storable::text(codec_of(outputs)))
+                .bind(storable::text(main_codec(outputs, Some(spent))))
                 .bind(i64::try_from(spent.effort.charged).unwrap_or(i64::MAX))
                 .bind(signed(spent.bytes))
                 .execute(&mut *transaction)
@@ -70,16 +69,6 @@ impl Projection for Report {
         }
         Ok(())
     }
-}
-
-/// The codec of the first video that is no poster, else of the first track; `none` without one.
-pub fn codec_of(outputs: &[OutputFile]) -> &str {
-    let streams = || outputs.iter().flat_map(|output| &output.streams);
-    // A stream may have a poster beside its video.
-    let is_image = |codec: &str| matches!(codec, "mjpeg" | "png" | "webp");
-    let videos = || streams().filter(|stream| stream.kind == "video");
-    let video = videos().find(|stream| !is_image(&stream.codec)).or_else(|| videos().next());
-    video.or_else(|| streams().next()).map_or("none", |stream| stream.codec.as_str())
 }
 
 /// All rows, ordered by month, tenant and codec.

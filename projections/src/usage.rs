@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ffapi_domain::{
     Decider, JobId, Tenant,
-    job::{EventMetadata, JobEvent, JobStatus},
+    job::{EventMetadata, JobEvent, JobStatus, main_codec},
     quota::{Quota, QuotaEvent},
 };
 use ffapi_nats::{Codec, Decision, Message};
@@ -13,7 +13,6 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use crate::{
     Database, Projection, ProjectionError,
     fold::{JobRow, column, fold, sequences},
-    report::codec_of,
     storable,
 };
 
@@ -91,8 +90,8 @@ impl JobRow for UsedByJob {
             }
         }
         if let JobEvent::OutputsSealed { outputs, spent, .. } = event {
-            codec_of(outputs).clone_into(&mut row.codec);
             let spent = spent.as_ref().filter(|spent| spent.is_plausible());
+            main_codec(outputs, spent).clone_into(&mut row.codec);
             row.seconds = spent.map_or(0.0, |spent| spent.seconds);
             row.cpu_seconds = spent.and_then(|spent| spent.cpu_seconds).unwrap_or(0.0);
             let bytes = outputs.iter().fold(0_u64, |sum, file| sum.saturating_add(file.size));

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use ffapi_commands::{Commands, HandleError};
 use ffapi_domain::{
-    KeyId,
+    KeyId, Month,
     account::Account,
     dispatch::Release,
     job::{FailureCode, JobCommand},
     key::{Key, KeyState},
     media::Micros,
-    quota::{Budget, MINUTE, Month, Quota, QuotaCommand, QuotaRejection},
+    quota::{Budget, MINUTE, Quota, QuotaCommand, QuotaRejection},
 };
 use ffapi_media::{MediaError, protocol::Progress};
 use ffapi_nats::CodecError;

@@ -12,11 +12,11 @@ use std::{
 };
 
 use ffapi_domain::{
-    KeyId, Tenant, Timestamp,
+    KeyId, Month, Tenant, Timestamp,
     account::{Limits, Tiers},
     key::{KeyState, TokenId},
     media::Micros,
-    quota::{Month, QuotaState},
+    quota::QuotaState,
 };
 use ffapi_nats::{Codec, Log, LogError};
 use tokio::sync::watch;

@@ -2,12 +2,12 @@ use std::net::IpAddr;
 
 use ffapi_commands::HandleError;
 use ffapi_domain::{
-    JobId, Personal,
+    JobId, Month, Personal,
     egress::may_connect,
     job::{Job, JobCommand, JobRejection, JobSpec},
     location::Location,
     media::{Capabilities, Fallback, Hardware, MediaRequest, check_segments},
-    quota::{MINUTE, Month},
+    quota::MINUTE,
     upload::UploadState,
     webhook::Callback,
 };

@@ -202,8 +202,7 @@ pub(crate) fn chained(
 }
 
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now().into()
 }
 
 /// Sorts by time: `20261130T070000.123Z-1-42`.

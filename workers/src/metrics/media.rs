@@ -6,11 +6,10 @@ use std::{
 };
 
 use ffapi_domain::{
-    job::OutputFile,
+    job::{OutputFile, main_codec},
     media::{AudioCodec, Spent, VideoCodec},
 };
 use ffapi_media::protocol::Progress;
-use ffapi_projections::report::codec_of;
 use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Histogram, Meter, UpDownCounter},
@@ -197,7 +196,7 @@ fn known_stage(stage: &str) -> &'static str {
 pub(crate) fn made(kind: &'static str, outputs: &[OutputFile], spent: &Spent) {
     let media = Duration::from_micros(spent.effort.charged).as_secs_f64();
     let kind = KeyValue::new("kind", kind);
-    let codec = KeyValue::new("codec", known_codec(codec_of(outputs)));
+    let codec = KeyValue::new("codec", known_codec(main_codec(outputs, Some(spent))));
     INSTRUMENTS.media.add(media, &[kind.clone(), codec]);
     let labels = [kind];
     let bytes = outputs.iter().map(|output| output.size).sum();

@@ -31,6 +31,11 @@ async fn usage_is_summed_by_day_kind_codec_and_label() {
         let cost = usage["cost"]["amount"].as_f64().unwrap();
         assert!(cost > 0.5001 && cost < 0.6, "{job:#?}");
     }
+    let labels = json!({ "team": "green" });
+    let stream = json!({ "input": upload, "output": "s", "type": "hls", "metadata": labels, "poster": {},
+        "variants": [{ "name": "a", "height": 90 }] });
+    let stream = stack.post("/stream", &stream).await.text("/job/id").to_owned();
+    assert_eq!(stack.finished(&stream).await.text("/status"), "completed");
     let body = json!({ "kind": "convert", "input": upload, "output": "d.mp4" });
     let estimate = stack.post("/estimate", &body).await;
     assert_eq!(estimate.text("/cost/currency"), "EUR", "{estimate:#?}");
@@ -47,7 +52,7 @@ async fn usage_is_summed_by_day_kind_codec_and_label() {
     let sums = stack.poll(path, |sums| {
         let rows = sums.json["data"].as_array().unwrap();
         let charged = |row: &&serde_json::Value| row["media_minutes"] != 0.0;
-        rows.iter().filter(charged).map(|row| row["jobs"].as_u64().unwrap()).sum::<u64>() == 3
+        rows.iter().filter(charged).map(|row| row["jobs"].as_u64().unwrap()).sum::<u64>() == 4
     });
     let sums = sums.await;
     let rows = sums.json["data"].as_array().unwrap();
@@ -64,15 +69,17 @@ async fn usage_is_summed_by_day_kind_codec_and_label() {
     assert!(h264["cpu_seconds"].as_f64().unwrap() > 0.0, "{h264}");
     assert!(h264["cost"]["amount"].as_f64().unwrap() > 1.0, "{h264}");
     assert_eq!(of("none", "")["status"], "failed");
+    // The codec of its video, although only the file of its poster is described.
+    assert_eq!(of("h264", "green")["kind"], "stream");
 
     let today = stack.get("/usage?group_by=day").await;
-    assert_eq!(today.json["data"][0]["jobs"], 4, "{today:#?}");
+    assert_eq!(today.json["data"][0]["jobs"], 5, "{today:#?}");
     let csv = stack.request(Method::GET, "/usage?group_by=month,kind").header("accept", "text/csv");
     let csv = csv.send().await.unwrap();
     assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
     let csv = csv.text().await.unwrap();
     assert!(csv.starts_with("month,kind,jobs,media_minutes,"), "{csv}");
-    assert_eq!(csv.lines().count(), 3, "{csv}");
+    assert_eq!(csv.lines().count(), 4, "{csv}");
     assert_eq!(stack.get("/usage?from=2100-01-01").await.json["data"], json!([]));
     for (query, pointer) in [("group_by=year", "#group_by"), ("from=today", "#from")] {
         let refused = stack.get(&format!("/usage?{query}")).await;
