@@ -219,6 +219,14 @@ pub const EVENTS: &[EventKind] = &[
     webhook("webhook.test", "A test event, sent on request", &[]),
 ];
 
+/// Steps within an attempt: who acts on the result of a job does not need them.
+const INTERNAL: [&str; 3] = ["job.outputs_sealed", "job.attempt_failed", "job.attempt_abandoned"];
+
+/// True if webhooks get the event only if they name it.
+pub fn is_internal(name: &str) -> bool {
+    INTERNAL.contains(&name)
+}
+
 /// True if this is a valid event filter: an event's name, or a whole group like `job.*`.
 pub fn is_known(name: &str) -> bool {
     let group = name.strip_suffix('*');

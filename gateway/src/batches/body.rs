@@ -36,7 +36,7 @@ pub(crate) struct BatchBody {
     max_retries: Option<u32>,
     /// Where the batch's own events are sent, signed with the account's own secret.
     webhook_url: Option<String>,
-    /// Event types to send to `webhook_url`; all if absent.
+    /// Event types to send to `webhook_url`; if absent, all but steps within an attempt.
     webhook_events: Option<Vec<String>>,
     /// `low`, `normal` or `high`; the default for its jobs.
     priority: Option<String>,

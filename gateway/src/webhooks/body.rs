@@ -23,7 +23,8 @@ use crate::{
 pub(crate) struct WebhookBody {
     /// The endpoint, `https://…` or `http://…`.
     url: String,
-    /// Event types, or groups like `job.*`; all if absent.
+    /// Event types, or groups like `job.*`; if absent, all but steps within an attempt
+    /// (`job.outputs_sealed`, `job.attempt_failed`, `job.attempt_abandoned`).
     events: Option<Vec<String>>,
     /// A description for people, up to 500 bytes.
     description: Option<String>,

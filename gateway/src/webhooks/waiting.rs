@@ -29,7 +29,7 @@ enum WaitReason {
 }
 
 impl Waiting {
-    /// The first reason that applies; none for a delivery that is not due.
+    /// The reason that applies the longest; none for a delivery that is not due.
     pub(super) fn of(row: &DeliveryRow, now: Timestamp) -> Option<Self> {
         if row.state != "due" {
             return None;
@@ -44,12 +44,15 @@ impl Waiting {
             simple(WaitReason::WebhookDisabled)
         } else if row.after.is_some() {
             Self { delivery: row.after.clone(), ..simple(WaitReason::EarlierDelivery) }
-        } else if let Some(at) = later(row.paused_until) {
-            until(WaitReason::WebhookPaused, at)
-        } else if let Some(at) = later(row.next_at) {
-            until(WaitReason::NextAttempt, at)
         } else {
-            simple(WaitReason::Sender)
+            match (later(row.paused_until), later(row.next_at)) {
+                (Some(paused), Some(next)) if next < paused => {
+                    until(WaitReason::WebhookPaused, paused)
+                }
+                (_, Some(next)) => until(WaitReason::NextAttempt, next),
+                (Some(paused), None) => until(WaitReason::WebhookPaused, paused),
+                (None, None) => simple(WaitReason::Sender),
+            }
         })
     }
 }

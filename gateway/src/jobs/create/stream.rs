@@ -56,7 +56,7 @@ pub(crate) struct StreamBody {
     hardware: Option<HardwareBody>,
     /// Where this job's events are sent, signed with the account's own secret.
     webhook_url: Option<String>,
-    /// Event types to send to `webhook_url`; all if absent.
+    /// Event types to send to `webhook_url`; if absent, all but steps within an attempt.
     webhook_events: Option<Vec<String>>,
     /// A preset of this kind, like `web-1080p` or `web-1080p@3`. It supplies the fields that this
     /// request leaves out. `_/web-1080p` names the shared preset if the account has its own with

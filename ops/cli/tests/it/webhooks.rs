@@ -133,7 +133,7 @@ async fn deliveries_after_an_outage_keep_their_order_and_ids() {
     // Each later one says which it waits for, and the first one when it is sent again.
     let due = async || deliveries(&stack, made.text("/id")).await;
     let retried = |all: &Vec<Value>| {
-        all.len() >= 4 && all.last().unwrap()["waiting_for"]["reason"] == "next_attempt"
+        all.len() >= 3 && all.last().unwrap()["waiting_for"]["reason"] == "next_attempt"
     };
     let due = polling::until(due, retried).await;
     let waiting = &due[0]["waiting_for"];
@@ -144,7 +144,8 @@ async fn deliveries_after_an_outage_keep_their_order_and_ids() {
     let got = receiver.until("/a", |got| got.iter().any(|got| got.kind() == "job.completed")).await;
     let mut kinds: Vec<String> = got.iter().map(Got::kind).collect();
     kinds.dedup();
-    assert_eq!(kinds, ["job.queued", "job.started", "job.outputs_sealed", "job.completed"]);
+    // Steps within the attempt were not asked for.
+    assert_eq!(kinds, ["job.queued", "job.started", "job.completed"]);
     let timestamps: Vec<&reqwest::header::HeaderValue> =
         got.iter().map(|got| &got.headers["webhook-timestamp"]).collect();
     assert_ne!(timestamps[0], timestamps.last().unwrap(), "each attempt has its own timestamp");
