@@ -28,6 +28,8 @@ REJECTED = [
     ({"existingSecret": "s", "gatway": {}}, "gatway"),
     ({"existingSecret": "s", "gateway": {"replicas": "two"}}, "replicas"),
     ({"existingSecret": "s", "workerPools": {"x": {"pool": "tpu"}}}, "pool"),
+    ({"existingSecret": "s", "worker": {"pdb": {"enabled": True}, "keda": {"enabled": True, "kind": "ScaledJob"}},
+      "workerPools": {"x": {"pool": "cpu"}}}, "disruption budget"),
     ({"existingSecret": "s", "image": {"control": {"digest": "sha256:1"}}}, "digest"),
 ]
 

@@ -37,4 +37,4 @@ pub use input_fetcher::InputFetcher;
 pub use presence::{PRESENCE, Presence, Roster};
 pub use retention::{Retention, RetentionConfig};
 pub use webhooks::{Sender, WebhooksConfig};
-pub use worker::{Sandbox, Worker, WorkerConfig, WorkerError};
+pub use worker::{Lifetime, Sandbox, Worker, WorkerConfig, WorkerError};

@@ -1,6 +1,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    future,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -90,6 +91,18 @@ impl Default for WorkerConfig {
             child_uids: (60_600, 61_183),
         }
     }
+}
+
+/// How long a worker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until it is stopped.
+    Unlimited,
+    /// For one task, or until none was available for the duration.
+    OneTask {
+        /// How long it waits for the task.
+        idle: Duration,
+    },
 }
 
 /// Why a worker did not start.
@@ -214,42 +227,49 @@ impl Worker {
     }
 
     /// Runs tasks until `stop` is cancelled; then gives them `drain` seconds to end and abandons
-    /// the rest, so that their jobs continue elsewhere.
-    pub async fn run(self, stop: &CancellationToken) {
+    /// the rest, so that their jobs continue elsewhere. With a limited lifetime it returns earlier.
+    pub async fn run(mut self, lifetime: Lifetime, stop: &CancellationToken) {
+        if lifetime != Lifetime::Unlimited {
+            // Of several slots only one would be used.
+            self.pools.values_mut().for_each(|slots| *slots = 1);
+        }
         let this = Arc::new(self);
+        // Ends the wait for tasks, not the tasks.
+        let leaving = stop.child_token();
         let mut slots = JoinSet::new();
         for (pool, count) in &this.pools {
             for _ in 0..*count {
-                let (this, stop, pool) = (Arc::clone(&this), stop.clone(), *pool);
-                slots.spawn(async move { Box::pin(this.run_slot(pool, &stop)).await });
+                let (this, leaving, pool) = (Arc::clone(&this), leaving.clone(), *pool);
+                slots.spawn(async move { Box::pin(this.run_slot(pool, lifetime, &leaving)).await });
             }
         }
         let presence = {
-            let (this, stop) = (Arc::clone(&this), stop.clone());
-            tokio::spawn(async move { this.publish_presence(&stop).await })
+            let (this, leaving) = (Arc::clone(&this), leaving.clone());
+            tokio::spawn(async move { this.publish_presence(&leaving).await })
         };
         let planner = {
             let (this, stop) = (Arc::clone(&this), stop.clone());
             tokio::spawn(async move { this.answer_questions(&stop).await })
         };
-        stop.cancelled().await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = all_ended(&mut slots) => {}
+        }
         planner.abort();
-        let over = async { while slots.join_next().await.is_some() {} };
-        if tokio::time::timeout(this.drain, over).await.is_err() {
+        if tokio::time::timeout(this.drain, all_ended(&mut slots)).await.is_err() {
             this.context.abandon.cancel();
-            let over = async { while slots.join_next().await.is_some() {} };
-            let _ = tokio::time::timeout(ABANDON_TIMEOUT, over).await;
+            let _ = tokio::time::timeout(ABANDON_TIMEOUT, all_ended(&mut slots)).await;
         }
         presence.abort();
         let folder = this.spawner.folder.clone();
         let _ = tokio::task::spawn_blocking(move || remove_worker_folder(&folder)).await;
     }
 
-    async fn run_slot(&self, pool: Pool, stop: &CancellationToken) {
+    async fn run_slot(&self, pool: Pool, lifetime: Lifetime, leaving: &CancellationToken) {
         let work = Work::new(self.context.commands.log().nats().clone());
         let mut puller = work.puller(pool.as_str());
         let counted = CountedSlot::idle(pool);
-        while !stop.is_cancelled() {
+        while !leaving.is_cancelled() {
             let start = Instant::now();
             let slot = match self.spawner.spawn().await {
                 Ok(slot) => slot,
@@ -261,11 +281,16 @@ impl Worker {
             };
             metrics::worker::child_started(start.elapsed());
             let task = tokio::select! {
-                () = stop.cancelled() => {
-                    slot.end().await;
-                    return;
-                }
-                task = puller.next() => task,
+                () = leaving.cancelled() => None,
+                () = idle(lifetime) => None,
+                task = puller.next() => Some(task),
+            };
+            if task.is_none() || lifetime != Lifetime::Unlimited {
+                leaving.cancel();
+            }
+            let Some(task) = task else {
+                slot.end().await;
+                return;
             };
             let _busy = counted.busy();
             Box::pin(self.perform(&task, pool, slot)).await;
@@ -316,7 +341,7 @@ impl Worker {
         failpoint::hit("worker.after_ack");
     }
 
-    async fn publish_presence(&self, stop: &CancellationToken) {
+    async fn publish_presence(&self, leaving: &CancellationToken) {
         let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
         loop {
             heartbeat.tick().await;
@@ -327,7 +352,7 @@ impl Worker {
                 running: self.context.active_attempts.names(),
                 capabilities: self.context.capabilities.clone(),
                 sandbox: self.sandbox.clone(),
-                leaving: stop.is_cancelled(),
+                leaving: leaving.is_cancelled(),
                 buried: self.dead_workers.clone(),
             };
             if let Ok(body) = serde_json::to_vec(&presence) {
@@ -335,6 +360,19 @@ impl Worker {
                 self.context.pubsub.publish(subject, body).await;
             }
         }
+    }
+}
+
+/// Waits until every slot has ended.
+async fn all_ended(slots: &mut JoinSet<()>) {
+    while slots.join_next().await.is_some() {}
+}
+
+/// Waits for as long as a worker may be idle.
+async fn idle(lifetime: Lifetime) {
+    match lifetime {
+        Lifetime::Unlimited => future::pending().await,
+        Lifetime::OneTask { idle } => tokio::time::sleep(idle).await,
     }
 }
 

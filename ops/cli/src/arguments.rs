@@ -1,10 +1,12 @@
 mod backup;
 mod client;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use ffapi_domain::Month;
+use ffapi_workers::Lifetime;
 
 pub(crate) use self::{
     backup::{
@@ -43,7 +45,7 @@ pub(crate) enum Verb {
     /// Release jobs to workers
     Conductor,
     /// Run media jobs
-    Worker,
+    Worker(Worker),
     /// Bring the database schema up to date
     Migrate,
     /// Create or check the NATS streams
@@ -92,7 +94,10 @@ pub(crate) enum Verb {
     /// Print events as JSON lines
     Replay(Replay),
     /// Print media minutes by month, tenant and codec, computed from the whole log
-    Report,
+    Report {
+        #[command(subcommand)]
+        verb: Option<ReportVerb>,
+    },
     /// Simulate the scheduling of past jobs with other weights, limits or worker fleets
     Simulate(Simulate),
     /// Convert a local file on a server and download the result
@@ -188,7 +193,7 @@ impl Verb {
             | Self::Gateway
             | Self::Projector
             | Self::Conductor
-            | Self::Worker
+            | Self::Worker(_)
             | Self::Migrate
             | Self::Topology { .. }
             | Self::Doctor { .. }
@@ -200,11 +205,32 @@ impl Verb {
             | Self::Restore(_)
             | Self::Projections { .. }
             | Self::Replay(_)
-            | Self::Report
+            | Self::Report { .. }
             | Self::Simulate(_)
             | Self::Health { .. }
             | Self::Completions { .. }
             | Self::Man { .. } => None,
+        }
+    }
+}
+
+/// How long a worker runs.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Worker {
+    /// Run one task and exit with 0, as a Kubernetes Job does
+    #[arg(long)]
+    once: bool,
+    /// With `--once`: exit with 0 when no task was available for so many seconds
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", requires = "once")]
+    idle: u32,
+}
+
+impl Worker {
+    pub(crate) const fn lifetime(self) -> Lifetime {
+        if self.once {
+            Lifetime::OneTask { idle: Duration::from_secs(self.idle as u64) }
+        } else {
+            Lifetime::Unlimited
         }
     }
 }
@@ -297,6 +323,26 @@ pub(crate) enum ProjectionsVerb {
         /// Its name, as printed by `status`
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportVerb {
+    /// Print how well a month met its objectives, by the series that a Prometheus recorded
+    Slo(SloReport),
+}
+
+/// The month, and the Prometheus that knows it.
+#[derive(Debug, Args)]
+pub(crate) struct SloReport {
+    /// Like 2026-11, in UTC; the current month by default
+    #[arg(long)]
+    pub(crate) month: Option<Month>,
+    /// The Prometheus that has the rules of ops/observability; its URL may have a user and a password
+    #[arg(long, env = "FFAPI_PROMETHEUS_URL", default_value = "http://127.0.0.1:9090")]
+    pub(crate) prometheus: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The events to print.

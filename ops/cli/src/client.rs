@@ -88,20 +88,37 @@ fn print(answer: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lists jobs, newest first.
+/// Lists jobs.
 pub(crate) async fn jobs(asked: &Jobs) -> anyhow::Result<()> {
-    let limit = asked.limit.to_string();
-    let mut query = vec![("limit", limit.as_str())];
-    query.extend(asked.status.as_deref().map(|status| ("status", status)));
-    query.extend(asked.kind.as_deref().map(|kind| ("kind", kind)));
-    let query: String =
-        form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-    let page = Client::new(&asked.server)?.get(&format!("/api/v1/jobs?{query}")).await?;
+    let path = format!("/api/v1/jobs?{}", query(asked)?);
+    let page = Client::new(&asked.server)?.get(&path).await?;
     if asked.server.json {
         return print(&page);
     }
     print_jobs(&page);
     Ok(())
+}
+
+/// The query of a list of jobs.
+fn query(asked: &Jobs) -> anyhow::Result<String> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &asked.limit.to_string());
+    let given = [
+        ("status", &asked.status),
+        ("kind", &asked.kind),
+        ("preset", &asked.preset),
+        ("batch_id", &asked.batch),
+        ("created_after", &asked.since),
+        ("sort", &asked.sort),
+    ];
+    query.extend_pairs(
+        given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))),
+    );
+    for label in &asked.metadata {
+        let (name, value) = label.split_once('=').context("a label looks like order=42")?;
+        query.append_pair(&format!("metadata.{name}"), value);
+    }
+    Ok(query.finish())
 }
 
 /// Prints a line for each job of a page.
@@ -183,6 +200,18 @@ pub(crate) async fn analyze(asked: Analyze) -> anyhow::Result<()> {
     submit(asked, "analyze", options).await
 }
 
+/// The preset of a job whose request says nothing about what to make.
+fn default_preset(kind: &str, fields: &Map<String, Value>) -> Option<&'static str> {
+    if fields.keys().any(|field| field != "output") {
+        return None;
+    }
+    match kind {
+        "stream" => Some("cmaf-auto"),
+        "thumbnails" => Some("thumbnail-poster"),
+        _ => None,
+    }
+}
+
 /// Submits a job with the fields that `options` are, follows it to its end, and prints its outputs or
 /// result.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
@@ -206,7 +235,7 @@ pub(crate) async fn submit(
         let output = asked.output.unwrap_or_else(|| format!("{kind}/{stem}"));
         body.insert("output".to_owned(), output.into());
     }
-    if let Some(preset) = asked.preset {
+    if let Some(preset) = asked.preset.as_deref().or_else(|| default_preset(kind, &body)) {
         body.insert("preset".to_owned(), preset.into());
     }
     body.insert("input".to_owned(), input.into());

@@ -22,6 +22,7 @@ mod report;
 mod roles;
 mod rotation;
 mod secrets;
+mod service_manager;
 mod ship;
 mod simulate;
 mod subscriber;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, AuditVerb, BackupVerb, ConfigVerb, Verb};
+use arguments::{Arguments, AuditVerb, BackupVerb, ConfigVerb, ReportVerb, Verb};
 use config::Needed;
 use doctor::Purpose;
 use keyring::Secret;
@@ -86,7 +87,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Gateway => roles::alone(&config, Role::Gateway).await,
         Verb::Projector => roles::alone(&config, Role::Projector).await,
         Verb::Conductor => roles::alone(&config, Role::Conductor).await,
-        Verb::Worker => roles::alone(&config, Role::Worker).await,
+        Verb::Worker(asked) => roles::alone(&config, Role::Worker(asked.lifetime())).await,
         Verb::Migrate => roles::migrate(&config).await,
         Verb::Topology { verb } => roles::topology(&config, &verb).await,
         Verb::Doctor { production } => {
@@ -104,7 +105,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Verb::Projections { verb } => Box::pin(readmodels::run(&config, &verb)).await,
         Verb::Replay(asked) => replay::replay(&config, asked).await,
-        Verb::Report => Box::pin(report::print(&config)).await,
+        Verb::Report { verb: None } => Box::pin(report::print(&config)).await,
+        Verb::Report { verb: Some(ReportVerb::Slo(asked)) } => report::slo(asked).await,
         Verb::Simulate(asked) => simulate::simulate(&config, asked).await,
         Verb::Convert(asked) => client::convert(asked).await,
         Verb::Stream(asked) => client::submit(asked, "stream", Map::new()).await,
@@ -131,7 +133,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 const fn is_server(verb: &Verb) -> bool {
     matches!(
         verb,
-        Verb::Up { .. } | Verb::Gateway | Verb::Projector | Verb::Conductor | Verb::Worker
+        Verb::Up { .. } | Verb::Gateway | Verb::Projector | Verb::Conductor | Verb::Worker(_)
     )
 }
 
@@ -146,7 +148,7 @@ const fn is_operator(verb: &Verb) -> bool {
             | Verb::Backup { .. }
             | Verb::Projections { .. }
             | Verb::Replay(_)
-            | Verb::Report
+            | Verb::Report { verb: None }
             | Verb::Simulate(_)
     )
 }
@@ -158,7 +160,7 @@ const fn uses_stores(verb: &Verb) -> bool {
         Verb::Up { .. }
             | Verb::Gateway
             | Verb::Conductor
-            | Verb::Worker
+            | Verb::Worker(_)
             | Verb::Doctor { .. }
             | Verb::Backup { .. }
             | Verb::Restore(_)
@@ -172,7 +174,7 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         Verb::Gateway => Role::Gateway.secrets(),
         Verb::Projector => Role::Projector.secrets(),
         Verb::Conductor => Role::Conductor.secrets(),
-        Verb::Worker => Role::Worker.secrets(),
+        Verb::Worker(asked) => Role::Worker(asked.lifetime()).secrets(),
         Verb::Keys { .. } => &[Secret::Master, Secret::Pepper],
         Verb::Audit { verb: AuditVerb::Verify } => &[Secret::Master, Secret::Verifying],
         Verb::Backup { verb: BackupVerb::Verify(_) | BackupVerb::Drill(_) } | Verb::Restore(_) => {
@@ -182,7 +184,7 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         Verb::Audit { verb: AuditVerb::Follow { .. } }
         | Verb::Projections { .. }
         | Verb::Replay(_)
-        | Verb::Report
+        | Verb::Report { verb: None }
         | Verb::Simulate(_) => &[Secret::Master],
         Verb::Doctor { .. } | Verb::Config { .. } => &Secret::ALL,
         // `up` has its own.
@@ -191,6 +193,7 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         | Verb::Topology { .. }
         | Verb::Nats { .. }
         | Verb::Backup { .. }
+        | Verb::Report { verb: Some(ReportVerb::Slo(_)) }
         | Verb::Convert(_)
         | Verb::Stream(_)
         | Verb::Thumbnails(_)

@@ -1,7 +1,12 @@
+//! Reports on months: their media minutes, and how well they met the objectives.
+
+mod slo;
+
 use std::io::Write;
 
 use ffapi_projections::{Rebuild, Report, report};
 
+pub(crate) use self::slo::print as slo;
 use crate::{config::Config, roles::AppContext};
 
 /// Computes the report from the whole log and prints it.

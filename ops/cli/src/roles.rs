@@ -11,13 +11,13 @@ use ffapi_projections::{
     Projection, Queue, Replays, Runner, Uploads, Usage, Webhooks,
 };
 use ffapi_storage::{Egress, Patience, Storage};
-use ffapi_workers::{Conductor, InputFetcher, Retention, Sender, Worker};
+use ffapi_workers::{Conductor, InputFetcher, Lifetime, Retention, Sender, Worker};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     arguments::TopologyVerb, backup, child, config::Config, keyring::Secret, metrics::Metrics,
-    rotation, telemetry::Telemetry,
+    rotation, service_manager, telemetry::Telemetry,
 };
 
 /// A role of a process.
@@ -26,7 +26,7 @@ pub(crate) enum Role {
     Gateway,
     Projector,
     Conductor,
-    Worker,
+    Worker(Lifetime),
 }
 
 impl Role {
@@ -36,7 +36,7 @@ impl Role {
             // It hashes the secrets of keys, and verifies the signatures of the audit trail.
             Self::Gateway => &[Secret::Master, Secret::Pepper, Secret::Verifying],
             Self::Projector => &[Secret::Master, Secret::Signing],
-            Self::Conductor | Self::Worker => &[Secret::Master],
+            Self::Conductor | Self::Worker(_) => &[Secret::Master],
         }
     }
 
@@ -46,7 +46,7 @@ impl Role {
             Self::Gateway => "ffapi-gateway",
             Self::Projector => "ffapi-projector",
             Self::Conductor => "ffapi-conductor",
-            Self::Worker => "ffapi-worker",
+            Self::Worker(_) => "ffapi-worker",
         }
     }
 }
@@ -121,6 +121,10 @@ pub(crate) async fn run(
             running.spawn(task);
         }
     }
+    // A gateway is ready a little later, once it knows all keys.
+    if !roles.contains(&Role::Gateway) {
+        service_manager::notify_ready();
+    }
     let mut outcome = Ok(());
     while let Some(ended) = running.join_next().await {
         let ended = ended.context("a role panicked").and_then(|result| result);
@@ -171,7 +175,7 @@ async fn start(
                 // No key is rejected only because it is not loaded yet.
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    () = known.ready() => {}
+                    () = known.ready() => service_manager::notify_ready(),
                 }
                 Ok(server.run(&stop).await?)
             };
@@ -221,7 +225,7 @@ async fn start(
             running.extend(make_backups(config, context, stop_backups)?);
             running
         }
-        Role::Worker => {
+        Role::Worker(lifetime) => {
             // On the same disk as the storage, so that files are linked and not copied.
             let folder = config.storage.root.join(".work");
             let child = child::command(config.worker.sandbox)?;
@@ -232,7 +236,7 @@ async fn start(
             };
             let worker = Worker::prepare(commands, sources, &config.worker, &folder, child).await?;
             vec![Box::pin(async move {
-                worker.run(&stop).await;
+                worker.run(lifetime, &stop).await;
                 Ok(())
             })]
         }
@@ -330,6 +334,7 @@ pub(crate) async fn alone(config: &Config, role: Role) -> anyhow::Result<()> {
         eprintln!("metrics on http://{address}/metrics");
     }
     let stop = stop_on_signal()?;
+    let _notifying = service_manager::follow(&stop);
     let context = AppContext::new(config).await?;
     let on_listen = |address| eprintln!("serving on http://{address}");
     let roles = [role];

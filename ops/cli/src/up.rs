@@ -14,6 +14,7 @@ use ffapi_domain::{account::Tier, key::Scope};
 use ffapi_embedded::{NatsServer, Postgres, private};
 use ffapi_nats::{Nats, NatsConfig, topology};
 use ffapi_projections::PostgresConfig;
+use ffapi_workers::Lifetime;
 use serde_json::json;
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     metrics::Metrics,
     nats_users::NatsUsers,
     roles::{self, AppContext, Role},
+    service_manager,
     telemetry::Telemetry,
 };
 
@@ -54,6 +56,7 @@ pub(crate) async fn up(
     let telemetry = Telemetry::start(&config.log, SERVICE)?;
     let metrics = Metrics::start(&config.metrics, SERVICE).await?;
     let stop = roles::stop_on_signal()?;
+    let _notifying = service_manager::follow(&stop);
 
     if let Some(listen) = listen {
         config.gateway.listen = listen;
@@ -87,20 +90,22 @@ pub(crate) async fn up(
     context.database.migrate().await?;
     first_key(&config, &context, &data_dir).await?;
 
-    let all = [Role::Projector, Role::Conductor, Role::Worker, Role::Gateway];
-    let nats_url = nats.url();
+    let worker = Role::Worker(Lifetime::Unlimited);
+    let all = [Role::Projector, Role::Conductor, worker, Role::Gateway];
+    let (nats_url, postgres_url) = (nats.url(), postgres.url());
     let metrics_at = metrics.address();
     let on_listen = |address| {
         eprintln!("ffapi is up: http://{address} (docs at /docs); Ctrl-C stops it");
         if let Some(address) = metrics_at {
             eprintln!("its metrics are at http://{address}/metrics");
         }
+        let folder = data_dir.display();
         eprintln!(
-            "its NATS is at {}, users in {}; `ffapi replay`, `doctor`, … find both servers with \
-             --data-dir {}",
-            nats_url,
-            data_dir.join("nats/users.json").display(),
-            data_dir.display(),
+            "its NATS is at {nats_url}, its Postgres at {postgres_url}; {folder}/servers.json has their \
+             passwords, and `ffapi replay`, `doctor`, … find both with --data-dir {folder}"
+        );
+        eprintln!(
+            "follow its events: nats sub 'live.>' --server \"$(jq -r .nats {folder}/servers.json)\""
         );
     };
     let outcome = tokio::select! {

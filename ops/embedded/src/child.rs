@@ -35,6 +35,10 @@ pub(crate) fn tied_to_this_thread(
         command.args(["--reuid", user, "--regid", user, "--init-groups"]);
     }
     command.arg("--");
+    // A server would notify the service manager of its own state as if it were ours.
+    for variable in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
+        command.env_remove(variable);
+    }
     Ok(command)
 }
 

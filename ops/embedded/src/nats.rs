@@ -1,6 +1,6 @@
 use std::{
     fs, io,
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
 };
 
@@ -24,7 +24,8 @@ pub struct NatsServer {
 const PROGRAM: &str = "nats-server";
 
 impl NatsServer {
-    /// Starts the server on a free loopback port with its data in `folder`.
+    /// Starts the server with its data in `folder`: on the loopback port that it had before, if that is
+    /// free, or else on another one.
     ///
     /// # Errors
     /// When the program is missing, the folder is unusable, or the server does not become ready.
@@ -40,7 +41,12 @@ impl NatsServer {
         let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
         private::folder(folder).map_err(at)?;
         let folder = folder.canonicalize().map_err(at)?;
-        let port = crate::free_port().map_err(at)?;
+        kill_leftover(&pid_file(&folder), &config_file(&folder).to_string_lossy()).map_err(at)?;
+        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = match last_port(&folder).filter(free) {
+            Some(port) => port,
+            None => crate::free_port().map_err(at)?,
+        };
         let child = launch(&folder, port, extra_config)?;
         Ok(Self { child, folder, port, extra_config: extra_config.to_owned() })
     }
@@ -78,11 +84,25 @@ impl NatsServer {
     }
 }
 
+fn pid_file(folder: &Path) -> PathBuf {
+    folder.join("nats.pid")
+}
+
+fn config_file(folder: &Path) -> PathBuf {
+    folder.join("nats.conf")
+}
+
+/// The port of the last start.
+fn last_port(folder: &Path) -> Option<u16> {
+    let text = fs::read_to_string(config_file(folder)).ok()?;
+    let listen = text.lines().find_map(|line| line.strip_prefix("listen: "))?;
+    listen.trim_matches('"').rsplit(':').next()?.parse().ok()
+}
+
 fn launch(folder: &Path, port: u16, extra_config: &str) -> Result<ServerChild, StartError> {
     let at = |source: io::Error| StartError::Folder { path: folder.to_owned(), source };
     let program = tools::find(PROGRAM, &[])?;
-    let pid_file = folder.join("nats.pid");
-    let config = folder.join("nats.conf");
+    let (pid_file, config) = (pid_file(folder), config_file(folder));
     let log = folder.join("nats.log");
     // Two servers on one store would corrupt it.
     kill_leftover(&pid_file, &config.to_string_lossy()).map_err(at)?;

@@ -27,9 +27,24 @@ pub(crate) struct Jobs {
     /// `queued`, `processing`, `completed`, `failed`, `cancelled`, or several separated by commas
     #[arg(long)]
     pub(crate) status: Option<String>,
-    /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`
+    /// `convert`, `stream`, `thumbnails`, `analyze` or `probe`, or several separated by commas
     #[arg(long)]
     pub(crate) kind: Option<String>,
+    /// A preset that they used, like `web-720p` or `web-720p@1`
+    #[arg(long)]
+    pub(crate) preset: Option<String>,
+    /// The batch that they belong to: `batch_…`
+    #[arg(long)]
+    pub(crate) batch: Option<String>,
+    /// A label that they have, like `order=42`; several times for several
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) metadata: Vec<String>,
+    /// Only those created at or after this RFC 3339 time
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// `created_at:desc` or `created_at:asc`
+    #[arg(long)]
+    pub(crate) sort: Option<String>,
     /// The number of jobs, up to 200
     #[arg(long, default_value_t = 50)]
     pub(crate) limit: u32,
@@ -45,7 +60,8 @@ pub(crate) struct Submit {
     /// The folder for the outputs on the server; one with the input's name if none is given
     #[arg(long)]
     pub(crate) output: Option<String>,
-    /// A preset, like `cmaf-auto`; `GET /presets` lists them
+    /// A preset, like `cmaf-auto`; `GET /presets` lists them. Without a preset and other fields, a
+    /// stream is made by `cmaf-auto`, and thumbnails by `thumbnail-poster`
     #[arg(long)]
     pub(crate) preset: Option<String>,
     /// Other fields of the request, as a JSON object

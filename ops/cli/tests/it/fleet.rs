@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use ffapi_embedded::{NatsServer, Postgres};
@@ -116,8 +116,15 @@ impl Fleet {
             self.urls.push(format!("http://{listen}"));
             command.env("FFAPI_GATEWAY__LISTEN", listen);
         }
-        let process = command.arg(role).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let process = command.arg(role).stderr(Stdio::null()).spawn().unwrap();
         self.processes.push((role.to_owned(), process));
+    }
+
+    /// Runs a command with the fleet's settings until it ends.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> ExitStatus {
+        let mut command = self.command();
+        command.args(arguments).stderr(Stdio::null());
+        tokio::task::spawn_blocking(move || command.status().unwrap()).await.unwrap()
     }
 
     pub(crate) fn kill_one(&mut self, role: &str) {

@@ -64,3 +64,26 @@ async fn the_job_of_a_silent_worker_is_reassigned_within_a_minute() {
     assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
     assert_eq!(job["attempts"][0]["outcome"], "abandoned", "{job:#}");
 }
+
+#[tokio::test]
+async fn a_worker_of_one_task_ends_after_it_or_without_any() {
+    let fleet = Fleet::without_workers().await;
+    let upload = fleet.upload().await;
+    let mut jobs = Vec::new();
+    for n in 0..2 {
+        jobs.push(fleet.convert(&upload, &format!("{n}.mp4"), quick()).await);
+    }
+    let completed = async || {
+        let mut completed = 0;
+        for job in &jobs {
+            let over = fleet.job(job, |_| true).await["status"] == "completed";
+            completed += u32::from(over);
+        }
+        completed
+    };
+    for expected in [1, 2, 2] {
+        let status = fleet.run(&["worker", "--once", "--idle", "5"]).await;
+        assert!(status.success(), "{status}");
+        assert_eq!(completed().await, expected);
+    }
+}

@@ -162,6 +162,11 @@ impl Stack {
         let _ = self.process.wait();
     }
 
+    /// Asks the process to stop, with SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let _ = Command::new("kill").arg(self.pid().to_string()).status();
+    }
+
     /// Arms a failpoint: the next hit kills the child process named `target`, or the process itself
     /// if that is empty.
     pub(crate) fn arm_failpoint(&self, failpoint: &str, target: &str) {
@@ -358,10 +363,8 @@ impl Drop for Stack {
         if std::thread::panicking() {
             eprintln!("its log:\n{}", self.recent_log());
         }
-        // After SIGTERM it stops its children; if the test is killed, the kernel does.
-        if let Ok(pid) = i32::try_from(self.process.id()) {
-            let _ = Command::new("kill").arg(pid.to_string()).status();
-        }
+        // It then stops its children; if the test is killed, the kernel does.
+        self.terminate();
         let _ = self.process.wait();
     }
 }

@@ -111,13 +111,165 @@ capabilities:
 The deployment of a role. (dict "root" $ "role" "gateway" "component" "gateway" "values" …, "image" …)
 A component is a role, or a pool of workers.
 */}}
-{{- define "ffapi.deployment" -}}
+{{- /* The pods of a role; with `once`, of a worker that runs one task and ends. */ -}}
+{{- define "ffapi.pod" -}}
 {{- $root := .root }}
 {{- $values := .values }}
 {{- $http := eq .role "gateway" }}
 {{- $scratch := ne .role "projector" }}
 {{- $grace := $values.terminationGracePeriodSeconds }}
 {{- if eq .role "worker" }}{{ $grace = add $values.drainSeconds 30 }}{{ end }}
+metadata:
+  labels:
+    {{- include "ffapi.labels" . | nindent 4 }}
+    {{- with merge (dict) $values.podLabels $root.Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    checksum/config: {{ $root.Values.config | sha256sum }}
+    {{- with merge (dict) $values.podAnnotations $root.Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- with $root.Values.image.pullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  serviceAccountName: {{ include "ffapi.serviceAccountName" . }}
+  # A workload identity mounts a token of its own.
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- if .once }}
+  restartPolicy: Never
+  {{- end }}
+  {{- with $values.runtimeClassName }}
+  runtimeClassName: {{ . }}
+  {{- end }}
+  terminationGracePeriodSeconds: {{ $grace }}
+  securityContext:
+    {{- toYaml $root.Values.podSecurityContext | nindent 4 }}
+  containers:
+    - name: {{ .role }}
+      image: {{ include "ffapi.image" (dict "root" $root "image" .image) }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      args: [--config, /etc/ffapi/ffapi.toml, {{ .role }}{{ if .once }}, --once{{ end }}]
+      securityContext:
+        {{- include "ffapi.containerSecurityContext" . | nindent 8 }}
+      env:
+        {{- include "ffapi.secretEnv" .role | nindent 8 }}
+        - name: FFAPI_METRICS__LISTEN
+          value: 0.0.0.0:9464
+        {{- if $http }}
+        - name: FFAPI_GATEWAY__LISTEN
+          value: 0.0.0.0:8080
+        {{- end }}
+        {{- if $scratch }}
+        - name: FFAPI_STORAGE__ROOT
+          value: /data/storage
+        {{- end }}
+        {{- if eq .role "worker" }}
+        - name: FFAPI_WORKER__DRAIN
+          value: {{ $values.drainSeconds | quote }}
+        - name: FFAPI_WORKER__SLOTS
+          {{- if $values.slots }}
+          value: {{ $values.slots | quote }}
+          {{- else }}
+          valueFrom:
+            resourceFieldRef:
+              resource: limits.cpu
+          {{- end }}
+        {{- end }}
+        {{- with concat $root.Values.extraEnv $values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      ports:
+        {{- if $http }}
+        - name: http
+          containerPort: 8080
+        {{- end }}
+        - name: metrics
+          containerPort: 9464
+      {{- if $http }}
+      startupProbe:
+        httpGet: { path: /health, port: http }
+        periodSeconds: 2
+        failureThreshold: 60
+      livenessProbe:
+        httpGet: { path: /health, port: http }
+        periodSeconds: 10
+        timeoutSeconds: 5
+      readinessProbe:
+        httpGet: { path: /health/ready, port: http }
+        periodSeconds: 5
+        timeoutSeconds: 5
+      {{- else }}
+      # Roles without HTTP answer on the port of their metrics as long as they run.
+      startupProbe:
+        httpGet: { path: /metrics, port: metrics }
+        periodSeconds: 2
+        failureThreshold: 60
+      livenessProbe:
+        httpGet: { path: /metrics, port: metrics }
+        periodSeconds: 20
+        timeoutSeconds: 10
+      readinessProbe:
+        httpGet: { path: /metrics, port: metrics }
+        periodSeconds: 10
+        timeoutSeconds: 10
+      {{- end }}
+      resources:
+        {{- toYaml $values.resources | nindent 8 }}
+      volumeMounts:
+        - name: config
+          mountPath: /etc/ffapi/ffapi.toml
+          subPath: ffapi.toml
+          readOnly: true
+        - name: secrets
+          mountPath: /etc/ffapi/secrets
+          readOnly: true
+        - name: tmp
+          mountPath: /tmp
+        {{- if $scratch }}
+        - name: data
+          mountPath: /data
+        {{- end }}
+  volumes:
+    - name: config
+      configMap:
+        name: {{ include "ffapi.fullname" $root }}
+    {{- include "ffapi.secretVolume" . | nindent 4 }}
+    - name: tmp
+      emptyDir:
+        sizeLimit: 1Gi
+    {{- if $scratch }}
+    - name: data
+      {{- if $root.Values.storage.existingClaim }}
+      persistentVolumeClaim:
+        claimName: {{ $root.Values.storage.existingClaim }}
+      {{- else }}
+      emptyDir:
+        sizeLimit: {{ $values.scratchSize }}
+      {{- end }}
+    {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  topologySpreadConstraints:
+    {{- include "ffapi.topologySpread" (dict "root" $root "component" .component "constraints" $values.topologySpreadConstraints) | nindent 4 }}
+{{- end }}
+
+{{- define "ffapi.deployment" -}}
+{{- $root := .root }}
+{{- $values := .values }}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -138,147 +290,5 @@ spec:
       maxUnavailable: {{ ternary "25%" 0 (eq .role "worker") }}
       maxSurge: {{ ternary "25%" 1 (eq .role "worker") }}
   template:
-    metadata:
-      labels:
-        {{- include "ffapi.labels" . | nindent 8 }}
-        {{- with merge (dict) $values.podLabels $root.Values.podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-      annotations:
-        checksum/config: {{ $root.Values.config | sha256sum }}
-        {{- with merge (dict) $values.podAnnotations $root.Values.podAnnotations }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-    spec:
-      {{- with $root.Values.image.pullSecrets }}
-      imagePullSecrets:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      serviceAccountName: {{ include "ffapi.serviceAccountName" . }}
-      # A workload identity mounts a token of its own.
-      automountServiceAccountToken: false
-      enableServiceLinks: false
-      {{- with $values.runtimeClassName }}
-      runtimeClassName: {{ . }}
-      {{- end }}
-      terminationGracePeriodSeconds: {{ $grace }}
-      securityContext:
-        {{- toYaml $root.Values.podSecurityContext | nindent 8 }}
-      containers:
-        - name: {{ .role }}
-          image: {{ include "ffapi.image" (dict "root" $root "image" .image) }}
-          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-          args: [--config, /etc/ffapi/ffapi.toml, {{ .role }}]
-          securityContext:
-            {{- include "ffapi.containerSecurityContext" . | nindent 12 }}
-          env:
-            {{- include "ffapi.secretEnv" .role | nindent 12 }}
-            - name: FFAPI_METRICS__LISTEN
-              value: 0.0.0.0:9464
-            {{- if $http }}
-            - name: FFAPI_GATEWAY__LISTEN
-              value: 0.0.0.0:8080
-            {{- end }}
-            {{- if $scratch }}
-            - name: FFAPI_STORAGE__ROOT
-              value: /data/storage
-            {{- end }}
-            {{- if eq .role "worker" }}
-            - name: FFAPI_WORKER__DRAIN
-              value: {{ $values.drainSeconds | quote }}
-            - name: FFAPI_WORKER__SLOTS
-              {{- if $values.slots }}
-              value: {{ $values.slots | quote }}
-              {{- else }}
-              valueFrom:
-                resourceFieldRef:
-                  resource: limits.cpu
-              {{- end }}
-            {{- end }}
-            {{- with concat $root.Values.extraEnv $values.extraEnv }}
-            {{- toYaml . | nindent 12 }}
-            {{- end }}
-          ports:
-            {{- if $http }}
-            - name: http
-              containerPort: 8080
-            {{- end }}
-            - name: metrics
-              containerPort: 9464
-          {{- if $http }}
-          startupProbe:
-            httpGet: { path: /health, port: http }
-            periodSeconds: 2
-            failureThreshold: 60
-          livenessProbe:
-            httpGet: { path: /health, port: http }
-            periodSeconds: 10
-            timeoutSeconds: 5
-          readinessProbe:
-            httpGet: { path: /health/ready, port: http }
-            periodSeconds: 5
-            timeoutSeconds: 5
-          {{- else }}
-          # Roles without HTTP answer on the port of their metrics as long as they run.
-          startupProbe:
-            httpGet: { path: /metrics, port: metrics }
-            periodSeconds: 2
-            failureThreshold: 60
-          livenessProbe:
-            httpGet: { path: /metrics, port: metrics }
-            periodSeconds: 20
-            timeoutSeconds: 10
-          readinessProbe:
-            httpGet: { path: /metrics, port: metrics }
-            periodSeconds: 10
-            timeoutSeconds: 10
-          {{- end }}
-          resources:
-            {{- toYaml $values.resources | nindent 12 }}
-          volumeMounts:
-            - name: config
-              mountPath: /etc/ffapi/ffapi.toml
-              subPath: ffapi.toml
-              readOnly: true
-            - name: secrets
-              mountPath: /etc/ffapi/secrets
-              readOnly: true
-            - name: tmp
-              mountPath: /tmp
-            {{- if $scratch }}
-            - name: data
-              mountPath: /data
-            {{- end }}
-      volumes:
-        - name: config
-          configMap:
-            name: {{ include "ffapi.fullname" $root }}
-        {{- include "ffapi.secretVolume" . | nindent 8 }}
-        - name: tmp
-          emptyDir:
-            sizeLimit: 1Gi
-        {{- if $scratch }}
-        - name: data
-          {{- if $root.Values.storage.existingClaim }}
-          persistentVolumeClaim:
-            claimName: {{ $root.Values.storage.existingClaim }}
-          {{- else }}
-          emptyDir:
-            sizeLimit: {{ $values.scratchSize }}
-          {{- end }}
-        {{- end }}
-      {{- with $values.nodeSelector }}
-      nodeSelector:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with $values.tolerations }}
-      tolerations:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with $values.affinity }}
-      affinity:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      topologySpreadConstraints:
-        {{- include "ffapi.topologySpread" (dict "root" $root "component" .component "constraints" $values.topologySpreadConstraints) | nindent 8 }}
+    {{- include "ffapi.pod" . | nindent 4 }}
 {{- end }}
