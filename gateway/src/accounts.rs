@@ -27,7 +27,7 @@ use self::{
 use crate::{
     audit_notes::AuditRecord,
     auth::Auth,
-    body::StrictJson,
+    body::Unread,
     if_match::version,
     problem::{Kind, Problem},
     reply::Reply,
@@ -106,11 +106,11 @@ impl Accounts {
         auth: Auth,
         #[oai(name = "tenant")] name: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
-        body: StrictJson<AccountPatch>,
+        body: Unread<AccountPatch>,
     ) -> Result<Reply<200, AccountShown>> {
         let principal = auth.require(Scope::Admin)?;
         let tenant = tenant(&name.0)?;
-        let command: AccountCommand = body.value.read()?;
+        let command: AccountCommand = body.read(AccountPatch::read)?;
         let version = if_match.0.as_deref().map(version).transpose()?.flatten();
         let caller = caller(principal, request);
         let name = tenant.as_str();

@@ -19,7 +19,7 @@ pub(crate) struct ApiPaths {
 struct KnownPath {
     template: Arc<str>,
     segments: Vec<String>,
-    /// Its methods as the header's value; empty for a path that is not in the document.
+    /// Its methods as the header's value.
     methods: String,
     /// The names of the query parameters of each method.
     parameters: BTreeMap<String, Vec<String>>,
@@ -67,15 +67,14 @@ impl ApiPaths {
                 ..KnownPath::new(path, methods.join(", "))
             }
         });
-        let others =
-            OPEN_PATHS.iter().chain(&OTHER_PATHS).map(|path| KnownPath::new(path, String::new()));
+        let others = OPEN_PATHS.iter().chain(&OTHER_PATHS);
+        let others = others.map(|path| KnownPath::new(path, "GET, HEAD".to_owned()));
         Self { paths: paths.chain(others).collect() }
     }
 
     /// The methods of a path; that with the fewest parameters, if several match.
     pub(crate) fn at(&self, path: &str) -> Option<&str> {
-        let methods = self.matching(path)?.methods.as_str();
-        (!methods.is_empty()).then_some(methods)
+        self.matching(path).map(|known| known.methods.as_str())
     }
 
     /// The template of a path, like `/api/v1/jobs/{id}`.
@@ -216,6 +215,6 @@ mod tests {
         assert_eq!(methods.template("/api/v1/jobs/job_1").as_deref(), Some("/api/v1/jobs/{id}"));
         assert_eq!(methods.template("/api/v1/jobs/stats").as_deref(), Some("/api/v1/jobs/stats"));
         assert_eq!(methods.template("/livez").as_deref(), Some("/livez"));
-        assert_eq!((methods.at("/livez"), methods.template("/lively")), (None, None));
+        assert_eq!((methods.at("/livez"), methods.template("/lively")), (Some("GET, HEAD"), None));
     }
 }

@@ -1,6 +1,7 @@
 mod checked;
 mod every_error;
 mod large_bodies;
+mod messages;
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -18,8 +19,8 @@ use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
-pub(crate) use self::every_error::every_error;
 use self::large_bodies::LARGE_BODY;
+pub(crate) use self::{every_error::every_error, messages::of_parameter};
 use crate::{
     auth::Principal,
     problem::{Kind, Problem},
@@ -38,6 +39,13 @@ pub(crate) struct StrictJson<T, V = T> {
 
 /// A JSON body that is parsed later, once it is known that its request is not a repeated one.
 pub(crate) type Unread<T> = StrictJson<T, Value>;
+
+impl<T: DeserializeOwned> Unread<T> {
+    /// Reads the body; a problem has every error that `read` finds in one of its fields.
+    pub(crate) fn read<R>(&self, read: impl Fn(T) -> Result<R, Problem>) -> Result<R, Problem> {
+        every_error(self.value.clone(), "", |json| read(parse(json, "")?))
+    }
+}
 
 const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Timeout for receiving a whole JSON body, so that slow clients do not occupy connections.
@@ -72,11 +80,19 @@ impl<T: Type, V: DeserializeOwned + Send> ParsePayload for StrictJson<T, V> {
             }
             _ => None,
         };
+        if request.header("content-encoding").is_some_and(|coding| coding != "identity") {
+            let detail = "send the body as it is, without `Content-Encoding`";
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail).into());
+        }
         let bytes = receive(announced, body).await?;
         let slot = slot.filter(|_| bytes.len() > LARGE_BODY);
         // No body is an empty object: what a request requires is then named by its field.
         let json =
             if bytes.is_empty() { Value::Object(Map::new()) } else { checked::read(&bytes)? };
+        if !json.is_object() {
+            let detail = "the body must be a JSON object";
+            return Err(Problem::field(Kind::Invalid, "#", detail).into());
+        }
         let fingerprint = hex::encode(Sha256::digest(json.to_string()));
         let value = every_error(json, "", |json| parse(json, ""))?;
         Ok(Self { value, fingerprint, documented: PhantomData, _slot: slot })
@@ -102,7 +118,7 @@ async fn receive(announced: Option<usize>, body: &mut RequestBody) -> Result<Byt
 pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T, Problem> {
     serde_path_to_error::deserialize(json).map_err(|error| {
         let mut pointer = format!("#{prefix}{}", pointer(error.path().iter()));
-        let detail = plain(&error.inner().to_string());
+        let detail = messages::plain(&error.inner().to_string());
         // serde reports a missing field at its parent.
         if let Some(field) =
             detail.strip_prefix("missing field `").and_then(|d| d.split('`').next())
@@ -111,24 +127,6 @@ pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T,
             pointer.push_str(field);
         }
         Problem::field(Kind::Invalid, &pointer, detail)
-    })
-}
-
-/// A parser's message without the names of types that only its programmer knows.
-fn plain(message: &str) -> String {
-    const NAMES: [(&str, &str); 9] = [
-        ("expected u8", "expected a whole number from 0 to 255"),
-        ("expected u16", "expected a whole number from 0 to 65535"),
-        ("expected u32", "expected a whole number, 0 or more"),
-        ("expected u64", "expected a whole number, 0 or more"),
-        ("expected i32", "expected a whole number"),
-        ("expected i64", "expected a whole number"),
-        ("expected f32", "expected a number"),
-        ("expected f64", "expected a number"),
-        ("expected a sequence", "expected an array"),
-    ];
-    NAMES.iter().fold(message.to_owned(), |text, (from, to)| {
-        if text.ends_with(from) { text.replace(from, to) } else { text }
     })
 }
 

@@ -56,7 +56,7 @@ fn check_head(head: &[u8], name: Option<&str>) -> Result<(), Problem> {
     let refuse =
         |pointer: &str, detail: String| Err(Problem::field(Kind::Invalid, pointer, detail));
     if head.is_empty() {
-        return refuse("#body", "the file is empty".to_owned());
+        return refuse("#", "the file is empty".to_owned());
     }
     let may_be_media = magic(head).is_some() || name.is_some_and(has_known_extension);
     if let Some(what) = foreign(head) {
@@ -64,12 +64,12 @@ fn check_head(head: &[u8], name: Option<&str>) -> Result<(), Problem> {
             "unsupported file type: the file begins like {what}; video, audio, images and subtitles \
              are accepted"
         );
-        return refuse("#body", detail);
+        return refuse("#", detail);
     }
     if !may_be_media {
         let detail = "unsupported file type: the file does not begin like video, audio, an image or \
                       subtitles that can be read, and its name has no extension of such a format";
-        return refuse("#body", detail.to_owned());
+        return refuse("#", detail.to_owned());
     }
     Ok(())
 }

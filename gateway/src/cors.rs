@@ -20,7 +20,7 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
 const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static(
     "accept-ranges, allow, content-disposition, content-length, content-range, etag, \
      idempotent-replayed, last-modified, link, location, preference-applied, ratelimit, \
-     ratelimit-policy, retry-after, tus-checksum-algorithm, tus-extension, tus-max-size, \
+     ratelimit-policy, retry-after, sunset, tus-checksum-algorithm, tus-extension, tus-max-size, \
      tus-resumable, tus-version, upload-concat, upload-defer-length, upload-expires, upload-length, \
      upload-metadata, upload-offset, www-authenticate, x-log-position, x-request-id",
 );

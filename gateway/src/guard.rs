@@ -10,6 +10,7 @@ use std::{
 use ffapi_domain::{Timestamp, key::Scope};
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
+    error::{MethodNotAllowedError, NotFoundError},
     http::{Method, StatusCode},
 };
 
@@ -18,6 +19,7 @@ use crate::{
     audit_notes::AuditRecord,
     auth::{AuthError, Issuer, Principal, Token, TokenScope, presented_secret},
     clock,
+    hourly_limit::HourlyLimit,
     metrics::{self, Limit},
     playback::{self, PathToken},
     problem::{Kind, Problem},
@@ -25,10 +27,6 @@ use crate::{
     state::Gateway,
     uploads::UploadTicket,
 };
-
-/// Downloads of output files per hour, for each request per hour of the tier: a player reads a segment
-/// every few seconds, of several tracks.
-const DOWNLOADS_PER_REQUEST: u64 = 100;
 
 /// True for paths without authentication and without rate limits of accounts.
 fn is_open(path: &str) -> bool {
@@ -38,8 +36,17 @@ fn is_open(path: &str) -> bool {
 
 /// Passes requests with valid credentials on, within the limits of their account.
 pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Result<Response> {
-    if is_open(playback::path(&request)) {
+    let path = playback::path(&request);
+    if is_open(path) {
+        require_method(&request, &[Method::GET, Method::HEAD])?;
         return Ok(inner.call(request).await?.into_response());
+    }
+    if !path.starts_with("/api/v1/") {
+        // Browsers ask for icons, and crawlers for rules.
+        return Err(NotFoundError.into());
+    }
+    if let Some(methods) = playback::methods(&request) {
+        require_method(&request, methods)?;
     }
     let gateway = request.data::<Arc<Gateway>>().cloned();
     let Some(gateway) = gateway else {
@@ -53,18 +60,15 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
     };
     gateway.must_be_open(&principal.tenant)?;
     let requests = gateway.credentials.limits(&principal.tenant).requests_per_hour;
-    let (bucket, limit, counted) = if playback::is_download(&request) {
-        ("downloads", requests.saturating_mul(DOWNLOADS_PER_REQUEST), Limit::Downloads)
-    } else {
-        ("requests", requests, Limit::Requests)
-    };
-    let status = gateway.rate_limiter.spend(&principal.tenant, bucket, limit, clock::now()).await;
+    let HourlyLimit { name, factor, metric } = HourlyLimit::of(&request);
+    let limit = requests.saturating_mul(factor);
+    let status = gateway.rate_limiter.spend(&principal.tenant, name, limit, clock::now()).await;
     let status = status.map_err(Problem::from)?;
     if let Some(headers) = request.data::<RateLimitHeaders>() {
         headers.set(&status);
     }
     if !status.allowed {
-        metrics::limit_reached(counted);
+        metrics::limit_reached(metric);
         let record = AuditRecord::about(&request, &principal, "request.limited");
         gateway.audit.note(record);
         return Err(status.problem().into());
@@ -88,6 +92,10 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
         gateway.audit.note(limited);
     }
     response
+}
+
+fn require_method(request: &Request, methods: &[Method]) -> Result<()> {
+    if methods.contains(request.method()) { Ok(()) } else { Err(MethodNotAllowedError.into()) }
 }
 
 /// The method that the client sent: handlers of `GET` see `HEAD` as `GET`.
@@ -151,6 +159,11 @@ fn token_in(request: &Request) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
+/// True for a request whose only credentials are a token in its URL.
+pub(crate) fn is_by_token_alone(request: &Request) -> bool {
+    presented_secret(request).is_none() && has_token(request)
+}
+
 fn has_token(request: &Request) -> bool {
     request.data::<PathToken>().is_some() || token_in(request).is_some()
 }
@@ -176,7 +189,7 @@ fn rejection(
         let detail = "too many requests without a valid key from this address";
         return Problem::rate_limited(detail, wait.as_secs().saturating_add(1));
     }
-    if error == AuthError::Unknown && presented_secret(request).is_none() && has_token(request) {
+    if error == AuthError::Unknown && is_by_token_alone(request) {
         gateway.audit.note(AuditRecord::of_rejection(from, None, "token.refused"));
         let detail = "this URL has expired, is damaged, or is not for this request; ask for a new one \
                       where it came from";

@@ -197,8 +197,10 @@ impl Jobs {
         /// One or more of `queued`, `processing`, `completed`, `failed` and `cancelled`, separated by
         /// commas.
         status: Query<Option<String>>,
+        /// One or more of `convert`, `stream`, `thumbnails`, `analyze` and `probe`, separated by commas.
         kind: Query<Option<String>>,
         batch_id: Query<Option<String>>,
+        /// A preset that they used, in any version if none is given.
         preset: Query<Option<String>>,
         created_after: Query<Option<String>>,
         created_before: Query<Option<String>>,

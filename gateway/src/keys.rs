@@ -30,7 +30,7 @@ use self::{
 use crate::{
     audit_notes::AuditRecord,
     auth::{Auth, KnownKey, Principal},
-    body::StrictJson,
+    body::{StrictJson, Unread},
     clock,
     problem::Problem,
     reply::Reply,
@@ -89,7 +89,7 @@ impl Keys {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        body: StrictJson<KeyBody>,
+        body: Unread<KeyBody>,
     ) -> Result<Reply<201, KeyShown>> {
         let principal = auth.require(Scope::KeysManage)?;
         Ok(create::create(&gateway, request, principal, body, key.0).await?)
@@ -139,11 +139,11 @@ impl Keys {
         auth: Auth,
         id: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
-        body: StrictJson<KeyPatch>,
+        body: Unread<KeyPatch>,
     ) -> Result<Reply<200, KeyShown>> {
         let principal = auth.require(Scope::KeysManage)?;
         let key = find_open(&gateway, principal, &id.0).await?;
-        let change = Box::new(body.value.read()?);
+        let change = Box::new(body.read(KeyPatch::read)?);
         let command = KeyCommand::Update { change, by: principal.grant() };
         let change = Change { request, principal, key, if_match: if_match.0 };
         Ok(change.execute(&gateway, command).await?)

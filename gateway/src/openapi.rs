@@ -6,6 +6,7 @@ mod jobs;
 mod raw_bodies;
 mod schemas;
 mod texts;
+mod url_parameters;
 
 use ffapi_domain::catalogue::EVENTS;
 use serde_json::{Map, Value, json};
@@ -223,6 +224,7 @@ fn describe(path: &str, method: &str, operation: &mut Value) {
         }
     }
     raw_bodies::describe(operation);
+    url_parameters::describe(operation);
     details::describe_operation(operation);
     let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
     let Some(responses) = responses else { return };

@@ -3,7 +3,7 @@
 
 use poem::{
     Request,
-    http::{Uri, uri::PathAndQuery},
+    http::{Method, Uri, uri::PathAndQuery},
 };
 
 use crate::{
@@ -64,18 +64,22 @@ pub(crate) fn route(request: &mut Request, gateway: &Gateway) {
     request.set_data(token);
 }
 
+/// The methods of the URL that a request was sent to, if it has a valid token in its path.
+pub(crate) fn methods(request: &Request) -> Option<&'static [Method]> {
+    request.data::<PathToken>()?;
+    let path = request.uri().path();
+    if path.starts_with(PREFIX) {
+        return None;
+    }
+    Some(if path == "/api/v1/uploads" { &[Method::POST] } else { &[Method::GET, Method::HEAD] })
+}
+
 /// The path of the resource that a request is for.
 pub(crate) fn path(request: &Request) -> &str {
     if request.data::<PathToken>().is_some() {
         return request.uri().path();
     }
     request.original_uri().path()
-}
-
-/// True if a request is for an output file: players and download managers send many of them.
-pub(crate) fn is_download(request: &Request) -> bool {
-    let mut segments = path(request).strip_prefix("/api/v1/jobs/").unwrap_or_default().split('/');
-    segments.nth(1) == Some("outputs") && segments.next().is_some_and(|name| !name.is_empty())
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use poem_openapi::{
     types::{ToJSON, Type},
 };
 
+use crate::sunset::{SUNSET, sunset};
+
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// A JSON response with the headers that the API shares; its status is part of its type.
@@ -23,6 +25,7 @@ pub(crate) struct Reply<const STATUS: u16, T> {
     /// The preferences of the request that were applied.
     applied: Option<String>,
     replayed: bool,
+    sunset: Option<String>,
 }
 
 impl<const STATUS: u16, T> Reply<STATUS, T> {
@@ -40,6 +43,7 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
             link: None,
             applied: None,
             replayed: false,
+            sunset: None,
         }
     }
 
@@ -71,6 +75,12 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
     /// With the wait that the request preferred (RFC 7240), if there was one.
     pub(crate) fn waited(mut self, wait: Option<Duration>) -> Self {
         self.applied = wait.map(|wait| format!("wait={}", wait.as_secs()));
+        self
+    }
+
+    /// With the time at which the resource will be deleted, if it will be.
+    pub(crate) fn until(mut self, expires_at: Option<&str>) -> Self {
+        self.sunset = expires_at.and_then(|at| at.parse().ok()).map(sunset);
         self
     }
 
@@ -117,6 +127,7 @@ impl<const STATUS: u16, T: ToJSON> IntoResponse for Reply<STATUS, T> {
             (header::LOCATION, self.location),
             (header::LINK, self.link),
             (PREFERENCE_APPLIED, self.applied),
+            (SUNSET, self.sunset),
         ] {
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
                 headers.insert(name, value);

@@ -7,7 +7,7 @@ use ffapi_nats::trace::within;
 use poem::{
     Endpoint, Error, IntoResponse, Request, Response, Result,
     error::{MethodNotAllowedError, NotFoundError, ReadBodyError},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use poem_openapi::error::{
     AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
@@ -16,10 +16,11 @@ use uuid::Uuid;
 
 use crate::{
     api_paths::{self, ApiPaths},
+    body::of_parameter,
     cors::CorsPolicy,
-    headers,
+    guard, headers,
     metrics::{ActiveRequest, Answered, known_method},
-    playback::{self, PathToken},
+    playback,
     problem::{Kind, Problem},
     rate_limits::RateLimitHeaders,
     reply::PREFERENCE_APPLIED,
@@ -56,7 +57,9 @@ pub(crate) async fn response_middleware<E: Endpoint>(
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     resume(&mut request);
-    let is_playback = request.data::<PathToken>().is_some();
+    // Everybody who has such a URL may use it on any page.
+    let is_for_pages = guard::is_by_token_alone(&request);
+    let methods = playback::methods(&request);
     let path = playback::path(&request).to_owned();
     let proxied =
         gateway.as_ref().is_some_and(|gateway| gateway.proxies.forwarded_by_trusted(&request));
@@ -65,9 +68,8 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let active = ActiveRequest::begin(request.method(), request.version(), secure);
     let rate_limit = RateLimitHeaders::default();
     request.set_data(rate_limit.clone());
-    // A playback URL may be used on any page by any client that has it.
     let any = CorsPolicy::new(&["*".to_owned()]);
-    let cors = if is_playback { Some(&any) } else { gateway.as_ref().map(|g| &g.cors) };
+    let cors = if is_for_pages { Some(&any) } else { gateway.as_ref().map(|g| &g.cors) };
     let origin = request.headers().get(header::ORIGIN).cloned();
     let route = paths.as_ref().and_then(|paths| paths.template(&path));
     let span = trace::request_span(known_method(request.method()), route.as_ref(), &id);
@@ -100,9 +102,11 @@ pub(crate) async fn response_middleware<E: Endpoint>(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     rate_limit.write(response.headers_mut());
+    let of_token = || Some(methods?.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
+    let of_path = || paths.as_ref()?.at(&path).map(str::to_owned);
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
-        && let Some(allowed) = paths.as_ref().and_then(|paths| paths.at(&path))
-        && let Ok(allowed) = HeaderValue::from_str(allowed)
+        && let Some(allowed) = of_token().or_else(of_path)
+        && let Ok(allowed) = HeaderValue::from_str(&allowed)
     {
         response.headers_mut().insert(header::ALLOW, allowed);
     }
@@ -170,7 +174,7 @@ fn problem(error: &Error) -> Problem {
     } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
         Problem::new(Kind::TooLarge, "the body is too large")
     } else if let Some(error) = error.downcast_ref::<ParseParamError>() {
-        Problem::field(Kind::Malformed, &format!("#{}", error.name), error.reason.clone())
+        Problem::field(Kind::Malformed, &format!("#{}", error.name), of_parameter(&error.reason))
     } else if error.is::<ParsePathError>() {
         // A malformed id cannot exist.
         Problem::new(Kind::NotFound, "there is no resource with this id")

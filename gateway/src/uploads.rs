@@ -140,7 +140,7 @@ impl Uploads {
         let Received { id, handled, replayed } = received.map_err(|problem| match &ticket {
             Some(_) if problem.points_at("#Idempotency-Key") => {
                 let detail = "this URL was used for another file; it is for one file";
-                Problem::field(Kind::Conflict, "#body", detail)
+                Problem::field(Kind::Conflict, "#", detail)
             }
             _ => problem,
         })?;
@@ -148,7 +148,9 @@ impl Uploads {
         if let Some(ticket) = &ticket {
             body.job = then::submit(&gateway, request, principal, ticket, id).await?;
         }
+        let expires_at = body.expires_at.clone();
         Ok(Reply::new(body)
+            .until(expires_at.as_deref())
             .location(format!("/api/v1/uploads/{id}"))
             .version(handled.version)
             .position(handled.position)
@@ -190,7 +192,9 @@ impl Uploads {
         let principal = auth.require(Scope::JobsRead)?;
         let id: UploadId = id.0.parse().map_err(|_| Problem::not_found("upload"))?;
         let body = stored::shown(&gateway, &principal.tenant, id).await?;
-        Ok(Reply::new(body).version(1).unless(if_none_match.0.as_deref()))
+        let expires_at = body.expires_at.clone();
+        let reply = Reply::new(body).until(expires_at.as_deref());
+        Ok(reply.version(1).unless(if_none_match.0.as_deref()))
     }
 
     /// Delete an upload

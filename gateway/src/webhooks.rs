@@ -28,7 +28,7 @@ use self::{
 };
 use crate::{
     auth::Auth,
-    body::StrictJson,
+    body::{StrictJson, Unread},
     problem::Problem,
     reply::Reply,
     state::{Gateway, caller},
@@ -53,7 +53,7 @@ impl Webhooks {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        body: StrictJson<WebhookBody>,
+        body: Unread<WebhookBody>,
     ) -> Result<Reply<201, WebhookShown>> {
         let principal = auth.require(Scope::JobsWrite)?;
         Ok(create::create(&gateway, request, principal, body, key.0).await?)
@@ -121,11 +121,12 @@ impl Webhooks {
         auth: Auth,
         id: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
-        body: StrictJson<WebhookPatch>,
+        body: Unread<WebhookPatch>,
     ) -> Result<Reply<200, WebhookShown>> {
         let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let (id, change) = (hook_id(&id.0)?, body.value.read(&gateway)?);
+        let id = hook_id(&id.0)?;
+        let change = body.read(|patch| patch.read(&gateway))?;
         change::check_unique(&gateway, principal, &caller, id, &change).await?;
         let command = WebhookCommand::Update { change };
         Ok(change::execute(&gateway, principal, &caller, id, if_match.0, command).await?)

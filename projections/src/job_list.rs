@@ -27,10 +27,10 @@ pub struct Filter {
     pub statuses: Vec<JobStatus>,
     /// Only jobs of this batch.
     pub batch: Option<BatchId>,
-    /// Only jobs that used this version of this preset.
-    pub preset: Option<PresetRef>,
-    /// Only jobs of this kind.
-    pub kind: Option<String>,
+    /// Only jobs that used this preset.
+    pub preset: Option<UsedPreset>,
+    /// Only jobs of one of these kinds; of any if empty.
+    pub kinds: Vec<&'static str>,
     /// Only jobs submitted at or after this time.
     pub created_after: Option<Timestamp>,
     /// Only jobs submitted before this time.
@@ -41,6 +41,33 @@ pub struct Filter {
     pub oldest_first: bool,
     /// Only jobs after this one in the order of the list: the cursor.
     pub after: Option<JobId>,
+}
+
+/// A preset that jobs used.
+#[derive(Debug, Clone)]
+pub struct UsedPreset {
+    /// Its name.
+    pub name: String,
+    /// Its version; any if none is given.
+    pub version: Option<u32>,
+    /// Whose it is; anyone's if none is given.
+    pub owner: Option<PresetOwner>,
+}
+
+/// Whose preset it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresetOwner {
+    /// The tenant's own.
+    Tenant,
+    /// One of the operator, for all tenants.
+    Operator,
+}
+
+impl From<PresetRef> for UsedPreset {
+    fn from(PresetRef { name, version, global }: PresetRef) -> Self {
+        let owner = if global { PresetOwner::Operator } else { PresetOwner::Tenant };
+        Self { name, version: Some(version), owner: Some(owner) }
+    }
 }
 
 impl Projection for JobList {
@@ -124,17 +151,28 @@ pub async fn page(
         let statuses = filter.statuses.iter().map(|status| status.as_str().to_owned());
         query.push(" AND status = ANY(").push_bind(statuses.collect::<Vec<_>>()).push(")");
     }
-    if let Some(kind) = &filter.kind {
-        query.push(" AND kind = ").push_bind(kind.clone());
+    if !filter.kinds.is_empty() {
+        query.push(" AND kind = ANY(").push_bind(filter.kinds.clone()).push(")");
     }
     if let Some(batch) = filter.batch {
         query.push(" AND batch_id = ").push_bind(batch.to_string());
     }
     if let Some(preset) = &filter.preset {
-        query.push(" AND doc @> ").push_bind(serde_json::json!({ "preset": preset }));
-        if !preset.global {
-            let global = serde_json::json!({ "preset": { "global": true } });
-            query.push(" AND NOT doc @> ").push_bind(global);
+        let mut used =
+            serde_json::Map::from_iter([("name".to_owned(), preset.name.clone().into())]);
+        if let Some(version) = preset.version {
+            used.insert("version".to_owned(), version.into());
+        }
+        query.push(" AND doc @> ").push_bind(serde_json::json!({ "preset": used }));
+        let global = serde_json::json!({ "preset": { "global": true } });
+        match preset.owner {
+            Some(PresetOwner::Operator) => {
+                query.push(" AND doc @> ").push_bind(global);
+            }
+            Some(PresetOwner::Tenant) => {
+                query.push(" AND NOT doc @> ").push_bind(global);
+            }
+            None => {}
         }
     }
     if let Some(after) = filter.created_after {

@@ -67,7 +67,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Problem> {
                 Problem::field(Kind::TooLarge, &at, detail)
             }
             None => {
-                Problem::field(Kind::Malformed, &at, format!("the body is not valid JSON: {error}"))
+                let (line, column) = (error.line(), error.column());
+                let detail =
+                    format!("the body is not valid JSON, from line {line}, column {column}");
+                Problem::field(Kind::Malformed, &at, detail)
             }
         }
     })

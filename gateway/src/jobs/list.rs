@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ffapi_domain::{
-    BatchId, JobId, Timestamp,
-    job::{JobStatus, PresetRef},
-    preset::PresetSelector,
+    BatchId, JobId, Tenant, Timestamp, job::JobStatus, media::MediaRequest, preset::PresetSelector,
 };
-use ffapi_projections::{JobList, job_list, job_list::Filter};
+use ffapi_projections::{
+    JobList, job_list,
+    job_list::{Filter, PresetOwner, UsedPreset},
+};
 use percent_encoding::percent_decode_str;
 use poem::http::Uri;
 use poem_openapi::Object;
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::show::SummaryBody;
 use crate::{
     auth::Principal,
-    page, positions,
+    page, positions, presets,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -75,7 +76,11 @@ pub(crate) async fn list(
     query: JobListQuery<'_>,
 ) -> Result<Reply<200, JobPage>, Problem> {
     let limit = page::limit(query.limit, "jobs")?;
-    let (mut filter, fingerprint) = filter(&query)?;
+    let mut filter = filter(&query)?;
+    if let Some(preset) = &query.preset {
+        filter.preset = Some(used_preset(gateway, &principal.tenant, preset).await?);
+    }
+    let fingerprint = fingerprint(&filter);
     if let Some(cursor) = &query.cursor {
         filter.after = Some(open_cursor(cursor, &fingerprint)?);
     }
@@ -93,11 +98,16 @@ pub(crate) async fn list(
     Ok(Reply::new(JobPage { data, next_cursor, has_more }).next(link))
 }
 
-/// The filter, and a fingerprint that ties cursors to it.
-fn filter(query: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
-    let words = query.status.iter().flat_map(|words| words.split(','));
-    let statuses = words.map(|word| {
-        serde_json::from_value::<JobStatus>(word.trim().into()).map_err(|_| {
+/// A fingerprint of a filter, which ties cursors to it.
+fn fingerprint(filter: &Filter) -> String {
+    let digest = Sha256::digest(format!("{filter:?}"));
+    hex::encode(digest.get(..6).unwrap_or_default())
+}
+
+/// The filter, without the preset.
+fn filter(query: &JobListQuery<'_>) -> Result<Filter, Problem> {
+    let statuses = words(query.status.as_deref()).map(|word| {
+        serde_json::from_value::<JobStatus>(word.into()).map_err(|_| {
             let detail = "status is one or more of queued, processing, completed, failed and \
                           cancelled, separated by commas";
             malformed("status", detail)
@@ -108,15 +118,12 @@ fn filter(query: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
         .batch_id
         .as_deref()
         .map(|id| id.parse::<BatchId>().map_err(|error| malformed("batch_id", &error.to_string())));
-    let preset = query.preset.as_deref().map(|text| {
-        let wanted: PresetSelector = text
-            .parse()
-            .map_err(|_| malformed("preset", "a preset with its version, like web-1080p@3"))?;
-        let version = wanted
-            .version
-            .ok_or_else(|| malformed("preset", "a preset with its version, like web-1080p@3"))?;
-        let PresetSelector { name, global, .. } = wanted;
-        Ok::<PresetRef, Problem>(PresetRef { name, version, global })
+    let kinds = words(query.kind.as_deref()).map(|word| {
+        MediaRequest::KINDS.into_iter().find(|kind| *kind == word).ok_or_else(|| {
+            let detail = "kind is one or more of convert, stream, thumbnails, analyze and probe, \
+                          separated by commas";
+            malformed("kind", detail)
+        })
     });
     let time = |field: &str, text: &Option<String>| {
         let parsed = text.as_deref().map(|text| {
@@ -138,19 +145,44 @@ fn filter(query: &JobListQuery<'_>) -> Result<(Filter, String), Problem> {
             metadata.insert(label.to_owned(), value);
         }
     }
-    let filter = Filter {
+    Ok(Filter {
         statuses,
         batch: batch.transpose()?,
-        preset: preset.transpose()?,
-        kind: query.kind.clone(),
+        preset: None,
+        kinds: kinds.collect::<Result<_, _>>()?,
         created_after: time("created_after", &query.created_after)?,
         created_before: time("created_before", &query.created_before)?,
         metadata,
         oldest_first,
         after: None,
+    })
+}
+
+/// The preset that jobs used: the tenant's own if there is one of the name, as in requests; after it was
+/// deleted, that of either.
+async fn used_preset(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    text: &str,
+) -> Result<UsedPreset, Problem> {
+    let wanted: PresetSelector = text.parse().map_err(|_| {
+        let detail = "the name of a preset, like web-1080p, or one version of it, like web-1080p@3; \
+                      `_/` before it stands for a preset of the operator";
+        malformed("preset", detail)
+    })?;
+    let owner = if wanted.global {
+        Some(PresetOwner::Operator)
+    } else {
+        let newest = PresetSelector { version: None, ..wanted.clone() };
+        let found = presets::find(gateway, tenant, &newest).await?;
+        found.and_then(|found| UsedPreset::from(found.pinned).owner)
     };
-    let digest = Sha256::digest(format!("{filter:?}"));
-    Ok((filter, hex::encode(digest.get(..6).unwrap_or_default())))
+    Ok(UsedPreset { name: wanted.name, version: wanted.version, owner })
+}
+
+/// The words of a list that is separated by commas.
+fn words(list: Option<&str>) -> impl Iterator<Item = &str> {
+    list.into_iter().flat_map(|words| words.split(',')).map(str::trim)
 }
 
 /// Decodes a form-encoded name or value.

@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
+
 use ffapi_commands::HandleError;
 use ffapi_domain::{
     Decider, KeyId, Personal, Tenant,
-    key::{ClaimPurpose, Key, KeyCommand, KeyRejection, KeyState},
+    key::{ClaimPurpose, Key, KeyCommand, KeyRejection, KeyState, KeyTerms, Scope},
 };
 use poem::Request;
 use uuid::Uuid;
@@ -13,19 +15,39 @@ use super::{
 };
 use crate::{
     auth::{CredentialKind, KnownKey, Minted, Principal, mint},
-    body::StrictJson,
+    body::Unread,
     clock, idempotency,
     problem::{Kind, Problem},
     reply::Reply,
     state::{Gateway, caller},
 };
 
+/// A key that a request asks for.
+struct Wanted {
+    tenant: Tenant,
+    name: Personal<String>,
+    description: Option<Personal<String>>,
+    scopes: BTreeSet<Scope>,
+    terms: KeyTerms,
+}
+
+impl Wanted {
+    fn read(body: KeyBody, principal: &Principal) -> Result<Self, Problem> {
+        let tenant = owner(&body, principal)?;
+        let terms = body.terms()?;
+        let name = Personal::Clear(text(body.name, "name")?);
+        let description = body.description.map(|value| text(value, "description")).transpose()?;
+        let description = description.map(Personal::Clear);
+        Ok(Self { tenant, name, description, scopes: scopes(body.scopes)?, terms })
+    }
+}
+
 /// Creates a key; its secret is only in the response.
 pub(super) async fn create(
     gateway: &Gateway,
     request: &Request,
     principal: &Principal,
-    body: StrictJson<KeyBody>,
+    body: Unread<KeyBody>,
     key: Option<String>,
 ) -> Result<Reply<201, KeyShown>, Problem> {
     if principal.credential == CredentialKind::Issued {
@@ -35,20 +57,16 @@ pub(super) async fn create(
             "API keys are created with an API key, not with a token",
         ));
     }
-    let StrictJson { value: body, fingerprint, .. } = body;
-    let tenant = owner(&body, principal)?;
+    let Wanted { tenant, name, description, scopes, terms } =
+        body.read(|body| Wanted::read(body, principal))?;
     gateway.must_still_be_open(&tenant).await?;
-    let terms = body.terms()?;
     let mut id = KeyId::from_uuid(Uuid::now_v7());
     let mut by = principal.grant();
     if tenant != principal.tenant {
         // The usage of another account's key counts there, not against the creator's keys.
         by.line.clear();
     }
-    let name = Personal::Clear(text(body.name, "name")?);
-    let description = body.description.map(|value| text(value, "description")).transpose()?;
-    let (description, scopes, at) =
-        (description.map(Personal::Clear), scopes(body.scopes)?, clock::now());
+    let at = clock::now();
     let command = |minted: &Minted| KeyCommand::Create {
         name: name.clone(),
         description: description.clone(),
@@ -60,7 +78,7 @@ pub(super) async fn create(
         at,
     };
     let mut minted = mint(gateway.credentials.pepper(), id, crate::random::bytes()?);
-    let key = idempotency::Key::of("api-keys", key, fingerprint)?;
+    let key = idempotency::Key::of("api-keys", key, body.fingerprint)?;
     if let Some(key) = &key
         && let Some(id) = key.earlier(gateway, principal).await?
         && let Some(known) = known(gateway, id).await?

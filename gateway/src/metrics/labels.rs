@@ -3,10 +3,12 @@
 use crate::auth::AuthError;
 
 /// A limit that rejects requests.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     /// Requests of an account per hour.
     Requests,
+    /// Reads of single jobs and batches of an account per hour.
+    Polls,
     /// Downloads of an account per hour.
     Downloads,
     /// Requests of an account to one endpoint per hour.
@@ -22,8 +24,9 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Requests,
+        Self::Polls,
         Self::Downloads,
         Self::Endpoint,
         Self::Anonymous,
@@ -35,6 +38,7 @@ impl Limit {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
+            Self::Polls => "polls",
             Self::Downloads => "downloads",
             Self::Endpoint => "endpoint",
             Self::Anonymous => "anonymous",

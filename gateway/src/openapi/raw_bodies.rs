@@ -26,6 +26,7 @@ pub(super) fn describe(operation: &mut Value) {
                 "ETag": header("The file's SHA-256."),
                 "Last-Modified": header("When its job was completed."),
                 "Cache-Control": header("How long it may be cached."),
+                "Sunset": header("When it will be deleted, if it will be."),
                 "Accept-Ranges": header("`bytes`."),
                 "Content-Disposition": header("Its name, and whether a browser saves or shows it."),
             });
@@ -50,6 +51,8 @@ pub(super) fn describe(operation: &mut Value) {
             let redirect =
                 "The file is at the signed URL in `Location`, if its store is configured so";
             respond("302", json!({ "description": redirect }));
+            let other = json!({ "$ref": "#/components/responses/PreconditionFailed" });
+            respond("412", other);
             respond("416", json!({ "$ref": "#/components/responses/RangeNotSatisfiable" }));
         }
         "getJobEvents" | "getBatchEvents" | "getEvents" => {

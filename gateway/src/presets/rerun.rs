@@ -64,7 +64,7 @@ pub(super) async fn rerun(
     let pinned = pinned(body.version, used.global).await?;
     let filter = Filter {
         statuses: vec![JobStatus::Completed],
-        preset: Some(used.clone()),
+        preset: Some(used.clone().into()),
         oldest_first: true,
         ..Filter::default()
     };

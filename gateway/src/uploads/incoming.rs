@@ -38,13 +38,14 @@ pub(super) enum StatedSize {
     Unknown,
 }
 
-/// Bytes that the headers of one part of a form may have, beside those that came along with them.
-const MAX_PART_HEADERS: u64 = 64 * 1024;
+/// Bytes that a form may have before its file, and after it: headers, and the fields that browsers and
+/// libraries for uploads add. They are not used.
+const MAX_BESIDE_FILE: u64 = 64 * 1024;
 
 /// Finds the file in the body of a request.
 ///
 /// # Errors
-/// When the body is a form that does not begin with a file.
+/// When the body is a form without a file.
 pub(super) async fn open(request: &Request, body: Chunks) -> Result<FileBody, Problem> {
     let length = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
     let content_type = request.content_type().unwrap_or_default();
@@ -56,27 +57,33 @@ pub(super) async fn open(request: &Request, body: Chunks) -> Result<FileBody, Pr
             bytes: body,
         });
     }
-    let malformed = |detail: String| Problem::field(Kind::Malformed, "#body", detail);
+    let malformed = |detail: String| Problem::field(Kind::Malformed, "#", detail);
     let boundary = parse_boundary(content_type);
     let boundary = boundary.map_err(|error| malformed(reason(error)))?;
-    let headers_left = Arc::new(AtomicU64::new(MAX_PART_HEADERS));
-    let mut form = Multipart::new(limited(body, Arc::clone(&headers_left)), boundary);
-    let part = form.next_field().await.map_err(|error| malformed(reason(error)))?;
-    let part = part.ok_or_else(|| malformed("the form has no file".to_owned()))?;
-    let disposition = part.headers().get(header::CONTENT_DISPOSITION);
-    let name = disposition.and_then(|value| content_disposition::file_name(value.as_bytes()));
-    if name.is_none() && part.name() != Some("file") {
-        let field = part.name().unwrap_or_default();
-        let detail =
-            format!("the form's field `{field}` is not a file; a form has one field: the file");
-        drop(part);
-        drain(form, &headers_left).await;
-        return Err(malformed(detail));
-    }
-    headers_left.store(u64::MAX, Ordering::Relaxed);
+    let left = Arc::new(AtomicU64::new(MAX_BESIDE_FILE));
+    let mut form = Multipart::new(limited(body, Arc::clone(&left)), boundary);
+    let part = loop {
+        let part = form.next_field().await.map_err(|error| malformed(reason(error)))?;
+        let part = part.ok_or_else(|| malformed("the form has no file".to_owned()))?;
+        if is_file(&part) {
+            break part;
+        }
+    };
+    left.store(u64::MAX, Ordering::Relaxed);
     let size = length.map_or(StatedSize::Unknown, StatedSize::LessThan);
-    let state = Reading { part, form, headers_left };
+    let name = file_name(&part);
+    let state = Reading { part, form, left };
     Ok(FileBody { name, size, bytes: Box::pin(stream::try_unfold(state, Reading::next)) })
+}
+
+fn file_name(part: &Field<'_>) -> Option<String> {
+    let disposition = part.headers().get(header::CONTENT_DISPOSITION);
+    disposition.and_then(|value| content_disposition::file_name(value.as_bytes()))
+}
+
+/// True for the part with the file: it has a file name, or the name `file`.
+fn is_file(part: &Field<'_>) -> bool {
+    file_name(part).is_some() || part.name() == Some("file")
 }
 
 /// Why a form cannot be read.
@@ -101,7 +108,8 @@ fn limited(
         }
         let before = left.load(Ordering::Relaxed);
         if before == 0 {
-            return Poll::Ready(Some(Err(io::Error::other("the headers of a part are too large"))));
+            let detail = "what it has beside the file is too large";
+            return Poll::Ready(Some(Err(io::Error::other(detail))));
         }
         let polled = body.as_mut().poll_next(context);
         if let Poll::Ready(Some(Ok(chunk))) = &polled {
@@ -117,8 +125,8 @@ fn limited(
 
 /// Reads the rest of a rejected form for a moment: a client that is still sending would not receive the
 /// response.
-async fn drain(mut form: Multipart<'static>, headers_left: &AtomicU64) {
-    headers_left.store(u64::MAX, Ordering::Relaxed);
+async fn drain(mut form: Multipart<'static>, left: &AtomicU64) {
+    left.store(u64::MAX, Ordering::Relaxed);
     let end = async { while let Ok(Some(_)) = form.next_field().await {} };
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, end).await;
 }
@@ -127,7 +135,7 @@ async fn drain(mut form: Multipart<'static>, headers_left: &AtomicU64) {
 struct Reading {
     part: Field<'static>,
     form: Multipart<'static>,
-    headers_left: Arc<AtomicU64>,
+    left: Arc<AtomicU64>,
 }
 
 impl Reading {
@@ -137,17 +145,18 @@ impl Reading {
         {
             return Ok(Some((chunk, self)));
         }
-        let Self { part, mut form, headers_left } = self;
+        let Self { part, mut form, left } = self;
         drop(part);
-        headers_left.store(MAX_PART_HEADERS, Ordering::Relaxed);
-        match form.next_field().await.map_err(|error| io::Error::other(reason(error)))? {
-            None => Ok(None),
-            Some(other) => {
+        left.store(MAX_BESIDE_FILE, Ordering::Relaxed);
+        let failed = |error| io::Error::other(reason(error));
+        while let Some(other) = form.next_field().await.map_err(failed)? {
+            if is_file(&other) {
                 drop(other);
-                drain(form, &headers_left).await;
-                Err(io::Error::other("the form has more than the file"))
+                drain(form, &left).await;
+                return Err(io::Error::other("the form has more than one file"));
             }
         }
+        Ok(None)
     }
 }
 
@@ -180,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_the_body_or_the_only_field_of_a_form() {
+    async fn a_file_is_the_body_or_the_only_file_of_a_form() {
         let file = |disposition: &str| {
             form(&format!(
                 "--x\nContent-Disposition: form-data; {disposition}\n\ncontent\r\n--\nx\n"
@@ -198,6 +207,13 @@ mod tests {
                 let expected = Ok((name.map(str::to_owned), content.clone()));
                 assert_eq!(read(TYPE, &file(disposition), size).await, expected, "{disposition}");
             }
+            // Pages and libraries add fields.
+            let field = |name: &str| {
+                format!("--x\nContent-Disposition: form-data; name=\"{name}\"\n\nvalue\n")
+            };
+            let file = "--x\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\n\nb\n";
+            let among = form(&format!("{}{file}{}{}", field("title"), field("submit"), field("x")));
+            assert_eq!(read(TYPE, &among, size).await, Ok((Some("a".to_owned()), "b".to_owned())));
         }
     }
 
@@ -208,8 +224,10 @@ mod tests {
         let cut = form(file).replace("--x--\r\n", "");
         let endless = format!("--x\r\nA: {}", "b".repeat(1_000_000));
         for (body, detail) in [
-            (form(field), "`title` is not a file"),
-            (form(&format!("{file}{field}")), "more than the file"),
+            (form(field), "no file"),
+            (form(&format!("{file}{field}{file}")), "more than one file"),
+            (form(&format!("{}{file}", field.repeat(2_000))), "too large"),
+            (form(&format!("{file}{}", field.repeat(2_000))), "too large"),
             (form(""), "no file"),
             (cut, "incomplete"),
             (endless, "too large"),

@@ -68,7 +68,7 @@ pub(super) async fn inspect(
         }
         Some(ProbeUploadResponse::IsNot { code, message }) if is_fault_of_file(code) => {
             gateway.audit.note(record.of("upload.refused_media"));
-            Err(Problem::field(Kind::Invalid, "#body", message))
+            Err(Problem::field(Kind::Invalid, "#", message))
         }
         Some(ProbeUploadResponse::IsNot { .. }) | None => {
             gateway.audit.note(record.of("upload.not_looked_into"));

@@ -177,7 +177,7 @@ fn check_verdict(
         Verdict::Found(name) => {
             gateway.audit.note(record.of("upload.refused_virus"));
             let detail = format!("the virus scanner found {name}");
-            Err(Problem::field(Kind::Invalid, "#body", detail))
+            Err(Problem::field(Kind::Invalid, "#", detail))
         }
         Verdict::Failed(why) => {
             tracing::warn!(why, "an upload was not scanned");

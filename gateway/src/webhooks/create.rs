@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    body::StrictJson,
+    body::Unread,
     idempotency,
     problem::Problem,
     reply::Reply,
@@ -27,14 +27,13 @@ pub(super) async fn create(
     gateway: &Gateway,
     request: &Request,
     principal: &Principal,
-    body: StrictJson<WebhookBody>,
+    body: Unread<WebhookBody>,
     key: Option<String>,
 ) -> Result<Reply<201, WebhookShown>, Problem> {
-    let StrictJson { value: body, fingerprint, .. } = body;
-    let terms = body.terms(gateway)?;
+    let terms = body.read(|body| body.terms(gateway))?;
     let tenant = &principal.tenant;
     let mut id = WebhookId::from_uuid(Uuid::now_v7());
-    if let Some(key) = idempotency::Key::of("webhooks", key, fingerprint)? {
+    if let Some(key) = idempotency::Key::of("webhooks", key, body.fingerprint)? {
         id = key.reserve(gateway, principal, &id).await?;
         if let Some(found) = show::in_log(gateway, tenant, id).await? {
             return Ok(response(&found, None).replayed(true));

@@ -22,6 +22,7 @@ use crate::{
     headers,
     problem::{Kind, Problem},
     range::{RangeRequest, requested},
+    sunset::{SUNSET, sunset},
 };
 
 /// How long a signed URL is valid that a download is redirected to.
@@ -32,6 +33,8 @@ const REDIRECT_VALID_FOR: Duration = Duration::from_hours(1);
 pub(crate) struct FileRequest<'a> {
     pub(crate) range: Option<&'a str>,
     pub(crate) if_range: Option<&'a str>,
+    pub(crate) if_match: Option<&'a str>,
+    pub(crate) if_unmodified_since: Option<&'a str>,
     pub(crate) if_none_match: Option<&'a str>,
     pub(crate) if_modified_since: Option<&'a str>,
     /// The name to save it under; a browser shows the file if absent.
@@ -42,13 +45,17 @@ pub(crate) struct FileRequest<'a> {
 
 impl<'a> FileRequest<'a> {
     pub(crate) fn of(request: &'a Request, download: Option<&'a str>) -> Self {
+        let is_head = request.data::<SentMethod>().is_some_and(|sent| sent.0 == Method::HEAD);
         Self {
-            range: request.header("range"),
+            // Ranges are defined for GET only.
+            range: request.header("range").filter(|_| !is_head),
             if_range: request.header("if-range"),
+            if_match: request.header("if-match"),
+            if_unmodified_since: request.header("if-unmodified-since"),
             if_none_match: request.header("if-none-match"),
             if_modified_since: request.header("if-modified-since"),
             download,
-            is_head: request.data::<SentMethod>().is_some_and(|sent| sent.0 == Method::HEAD),
+            is_head,
         }
     }
 }
@@ -93,9 +100,22 @@ impl ServedFile<'_> {
     /// Decides what is sent, by the order of RFC 9110, section 13.2.2.
     ///
     /// # Errors
-    /// 416 with the file's size.
+    /// 412 if the client expects another file; 416 with the file's size.
     pub(crate) fn answer(&self, request: &FileRequest<'_>) -> Result<Sent, Problem> {
         let etag = self.etag();
+        let is_expected = match (request.if_match, request.if_unmodified_since) {
+            (Some(tags), _) => {
+                tags.split(',').any(|tag| [etag.as_str(), "*"].contains(&tag.trim()))
+            }
+            // What is no date is ignored.
+            (None, Some(date)) => {
+                parse_http_date(date).map_or(true, |date| self.modified_at() <= date)
+            }
+            (None, None) => true,
+        };
+        if !is_expected {
+            return Err(Problem::new(Kind::PreconditionFailed, "the file is another one"));
+        }
         let is_known = match (request.if_none_match, request.if_modified_since) {
             (Some(tags), _) => tags.split(',').any(|tag| {
                 let tag = tag.trim();
@@ -182,6 +202,10 @@ impl ServedFile<'_> {
             .header(header::ETAG, self.etag())
             .header(header::LAST_MODIFIED, fmt_http_date(self.modified_at()))
             .header(header::CACHE_CONTROL, cache_control(principal, self.expires_at));
+        let response = match self.expires_at {
+            Some(at) => response.header(SUNSET, sunset(at)),
+            None => response,
+        };
         let part = match sent {
             Sent::NotModified => return response.status(StatusCode::NOT_MODIFIED),
             Sent::Whole => None,
@@ -266,6 +290,27 @@ mod tests {
             request.if_modified_since = Some(LATER);
         };
         assert_eq!(answer(both), Sent::Whole);
+    }
+
+    #[test]
+    fn a_client_that_expects_another_file_gets_none() {
+        let status = |change: fn(&mut FileRequest<'static>)| {
+            let mut request = FileRequest::default();
+            change(&mut request);
+            FILE.answer(&request).err().map(|problem| problem.kind().status())
+        };
+        assert_eq!(status(|r| r.if_match = Some("\"abc\"")), None);
+        assert_eq!(status(|r| r.if_match = Some("\"x\", \"abc\"")), None);
+        assert_eq!(status(|r| r.if_match = Some("*")), None);
+        assert_eq!(status(|r| r.if_match = Some("\"abd\"")), Some(412));
+        // A weak tag does not tell whether the bytes are the same.
+        assert_eq!(status(|r| r.if_match = Some("W/\"abc\"")), Some(412));
+        assert_eq!(status(|r| r.if_unmodified_since = Some(MODIFIED)), None);
+        assert_eq!(status(|r| r.if_unmodified_since = Some("yesterday")), None);
+        let before = |r: &mut FileRequest<'static>| {
+            r.if_unmodified_since = Some("Sun, 09 Sep 2001 01:46:39 GMT");
+        };
+        assert_eq!(status(before), Some(412));
     }
 
     #[test]

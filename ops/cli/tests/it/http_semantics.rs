@@ -49,6 +49,36 @@ async fn every_rejection_is_a_problem_with_a_pointer_to_its_field() {
         is_problem(&answer, 422);
         assert_eq!(answer.text("/errors/0/pointer"), pointer, "{answer:#?}");
     }
+    for (path, body, pointers) in [
+        (
+            "/webhooks",
+            json!({ "url": "ftp://x", "events": ["job.nope"], "concurrency": 0 }),
+            &["#/concurrency", "#/events/0", "#/url"][..],
+        ),
+        (
+            "/api-keys",
+            json!({ "name": "", "tenant": "Bad Name", "scopes": ["x"], "expires_at": "z" }),
+            &["#/expires_at", "#/name", "#/scopes/0", "#/tenant"],
+        ),
+    ] {
+        let answer = stack.post(path, &body).await;
+        is_problem(&answer, 422);
+        let errors = answer.json["errors"].as_array().unwrap().iter();
+        let mut found: Vec<&str> = errors.map(|error| error["pointer"].as_str().unwrap()).collect();
+        found.sort_unstable();
+        assert_eq!(found, pointers, "{answer:#?}");
+    }
+    for body in ["[]", "null", "\"text\""] {
+        let list =
+            stack.request(Method::POST, "/convert").header("content-type", "application/json");
+        let answer = stack.send(list.body(body)).await;
+        is_problem(&answer, 422);
+        assert_eq!(answer.text("/detail"), "the body must be a JSON object");
+    }
+    let limit = stack.get("/jobs?limit=abc").await;
+    assert_eq!(limit.text("/detail"), "expected a whole number, 0 or more", "{limit:#?}");
+    let gzip = stack.request(Method::POST, "/convert").header("content-encoding", "gzip");
+    is_problem(&stack.send(gzip.header("content-type", "application/json").body("x")).await, 415);
     let broken = stack.request(Method::POST, "/convert").header("content-type", "application/json");
     is_problem(&stack.send(broken.body("{")).await, 400);
     let text = stack.request(Method::POST, "/convert").header("content-type", "text/plain");
@@ -59,9 +89,17 @@ async fn every_rejection_is_a_problem_with_a_pointer_to_its_field() {
     let wrong_method = stack.send(stack.request(Method::PUT, "/jobs")).await;
     is_problem(&wrong_method, 405);
     assert_eq!(wrong_method.header("allow"), "GET, HEAD");
-    for query in
-        ["limit=0", "limit=x", "cursor=zzz", "status=x", "colour=red", "min_position=7", "kind=%00"]
-    {
+    for query in [
+        "limit=0",
+        "limit=x",
+        "cursor=zzz",
+        "status=x",
+        "colour=red",
+        "min_position=7",
+        "kind=%00",
+        "kind=zzz",
+        "preset=@",
+    ] {
         is_problem(&stack.get(&format!("/jobs?{query}")).await, 400);
     }
 }

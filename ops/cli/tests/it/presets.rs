@@ -44,7 +44,8 @@ async fn a_job_uses_a_preset_by_name_and_keeps_its_version() {
     let of_batch = batch.text("/jobs/0").to_owned();
     assert_eq!(stack.finished(&of_batch).await.text("/preset"), "web@2");
     // The jobs that used version 1 are listed and rerun with the newest.
-    stack.list_has("/jobs?preset=web@1&status=completed", 2).await;
+    stack.list_has("/jobs?preset=web@1&status=completed&kind=convert,probe", 2).await;
+    stack.list_has("/jobs?preset=web&status=completed", 3).await;
     let again = stack.post("/presets/web/1/rerun", &json!({})).await;
     assert_eq!(again.status, StatusCode::CREATED, "{again:#?}");
     assert_eq!(again.json["jobs"].as_array().unwrap().len(), 2);

@@ -54,6 +54,18 @@ async fn an_output_is_cacheable_conditional_and_sent_in_parts() {
     let beyond = send(get("").header("range", format!("bytes={size}-"))).await;
     assert_eq!(beyond.status, StatusCode::RANGE_NOT_SATISFIABLE);
     assert_eq!(beyond.header("content-range"), format!("bytes */{size}"));
+    // Ranges are for `GET`.
+    let head = http().head(&url).header("x-api-key", &stack.key).header("range", "bytes=0-9");
+    let head = send(head).await;
+    assert_eq!(
+        (head.status, head.header("content-length")),
+        (StatusCode::OK, size.to_string().as_str())
+    );
+    let other = send(get("").header("if-match", "\"other\"")).await;
+    assert_eq!(other.status, StatusCode::PRECONDITION_FAILED, "{other:#?}");
+    // A week from now, in the format of HTTP.
+    let kept = whole.header("sunset");
+    assert!(kept.ends_with(" GMT") && kept != modified, "{whole:#?}");
     let saved = send(get("?download=my%20clip.mp4")).await;
     assert_eq!(saved.header("content-disposition"), "attachment; filename=\"my clip.mp4\"");
     // With a token, which is for everybody who has the URL, and by `HEAD`.
@@ -102,6 +114,16 @@ async fn the_paths_that_people_and_probes_try_first_answer_without_a_key() {
     assert!(start.header("content-type").starts_with("text/html"), "{start:#?}");
     for path in ["/livez", "/readyz", "/health", "/health/ready"] {
         assert_eq!(get(path).await.text("/status"), "ok", "{path}");
+    }
+    for path in ["/favicon.ico", "/robots.txt", "/api", "/docs.html"] {
+        assert_eq!(get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    for (method, path) in [(Method::POST, "/docs"), (Method::DELETE, "/readyz"), (Method::PUT, "/")]
+    {
+        let refused = http().request(method, format!("{}{path}", stack.url));
+        let refused = stack.send(refused).await;
+        assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{path}: {refused:#?}");
+        assert_eq!(refused.header("allow"), "GET, HEAD", "{path}");
     }
 }
 

@@ -81,6 +81,12 @@ async fn a_page_uploads_one_file_by_a_url_which_starts_its_job() {
     stack.list_has("/uploads", 1).await;
     stack.list_has("/jobs", 1).await;
 
+    for method in [Method::GET, Method::PUT] {
+        let refused = stack.send(http().request(method, format!("{}{url}", stack.url))).await;
+        assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{refused:#?}");
+        assert_eq!(refused.header("allow"), "POST");
+    }
+
     // It is for nothing else.
     let token = made.text("/token");
     for path in ["/uploads", "/jobs"] {
