@@ -265,9 +265,38 @@ pub(crate) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, LogError> 
     serde_json::from_slice(payload).map_err(|error| LogError::Corrupt(error.to_string()))
 }
 
+/// What says who leads a stream or a consumer.
+#[derive(Deserialize)]
+struct Led {
+    cluster: Option<Raft>,
+}
+
+#[derive(Deserialize)]
+struct Raft {
+    #[serde(default)]
+    leader: String,
+}
+
+/// Whether the information about a stream or a consumer names a leader. Any server may answer for one
+/// that has none; a server without a cluster leads itself.
+pub(crate) fn is_led(information: &[u8]) -> Result<bool, LogError> {
+    let led: Led = parse(information)?;
+    Ok(led.cluster.is_none_or(|raft| !raft.leader.is_empty()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_of_a_cluster_is_led_if_a_leader_is_named() {
+        let led = |text: &str| is_led(text.as_bytes()).unwrap();
+        assert!(led(r#"{"state": {}}"#));
+        assert!(led(r#"{"cluster": {"name": "a", "leader": "nats-1"}}"#));
+        // As nats-server 2.15.1 answers after `catchup aborted, no leader`.
+        assert!(!led(r#"{"cluster": {"name": "a", "replicas": [{"name": "nats-1"}]}}"#));
+        assert!(is_led(br#"{"error": {"err_code": 10059, "description": "no"}}"#).is_err());
+    }
 
     #[test]
     fn a_cluster_without_a_leader_is_unavailable_and_other_errors_are_refusals() {

@@ -31,7 +31,7 @@ impl Log {
     /// # Errors
     /// When the topology is missing or differs, or the server does not respond.
     pub async fn open(nats: Nats) -> Result<Self, LogError> {
-        let identity = topology::check(&nats).await?;
+        let identity = topology::check_at_start(&nats).await?;
         let (queue, receiver) = mpsc::channel(APPEND_QUEUE_CAPACITY);
         tokio::spawn(append::run(nats.clone(), receiver));
         metrics::observe(&nats, &queue);

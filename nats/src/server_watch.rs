@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use async_nats::{Client, Message, connection::State};
 use bytes::Bytes;
-use serde::de::IgnoredAny;
 
-use crate::{LogError, client::parse};
+use crate::{LogError, client};
 
 /// What only the leader of the log answers, whichever server is asked.
 const QUESTION: &str = "$JS.API.STREAM.INFO.EVENTS";
@@ -39,7 +38,7 @@ pub(crate) async fn run(client: Client) {
     }
 }
 
-/// Whether this is an answer of a leader, even a refusal.
+/// Whether the log has a leader by this answer; a refusal comes from one.
 fn has_leader(answer: &Message) -> bool {
-    !matches!(parse::<IgnoredAny>(&answer.payload), Err(LogError::Unavailable(_)))
+    !matches!(client::is_led(&answer.payload), Ok(false) | Err(LogError::Unavailable(_)))
 }

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_nats::jetstream::{
-    consumer::{AckPolicy, pull},
+    consumer::{AckPolicy, PullConsumer, pull},
     context::GetStreamErrorKind,
     stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType},
 };
@@ -152,15 +152,34 @@ fn pool_consumer(pool: &str) -> pull::Config {
     }
 }
 
-/// Only a stream with a single replica can be written asynchronously. The vault is then read from the
-/// leader, since a replica may lag behind.
+/// With replicas the vault is read from the leader, since others may lag behind; and the queue is in
+/// memory: only a stream with a single replica can be written asynchronously, and nats-server may find
+/// no leader for one on disks after a power cut of all servers.
 fn replicated(mut config: Config, replicas: usize) -> Config {
     config.num_replicas = replicas;
     if replicas > 1 {
-        config.persist_mode = None;
         config.allow_direct = config.name != VAULT;
+        if config.name == WORK {
+            config.persist_mode = None;
+            config.storage = StorageType::Memory;
+        }
     }
     config
+}
+
+/// How the queue of tasks would be created, with this many replicas.
+pub(crate) fn queue(replicas: usize) -> Option<Config> {
+    let config = expected_streams().into_iter().find(|config| config.name == WORK);
+    config.map(|config| replicated(config, replicas))
+}
+
+/// Creates the consumer of each pool on the queue, where it is missing.
+pub(crate) async fn create_pools(nats: &Nats) -> Result<(), LogError> {
+    let work = nats.jetstream.get_stream_no_info(WORK).await.map_err(LogError::unavailable)?;
+    for pool in POOLS {
+        work.create_consumer(pool_consumer(pool)).await.map_err(LogError::unavailable)?;
+    }
+    Ok(())
 }
 
 /// Creates missing streams and consumers, updates the others, then checks them. Existing streams
@@ -186,8 +205,10 @@ async fn apply_streams(nats: &Nats, replicas: Option<usize>) -> Result<LogIdenti
         if let Some(have) = find(nats, &config.name).await? {
             let mut config = replicated(config, replicas.unwrap_or(have.num_replicas));
             config.metadata.clone_from(&have.metadata);
-            if config.persist_mode != have.persist_mode && config.name == WORK {
-                // This setting cannot be updated; the queue can be recreated from the log.
+            let is_rebuilt =
+                config.persist_mode != have.persist_mode || config.storage != have.storage;
+            if config.name == WORK && is_rebuilt {
+                // These cannot be updated; the conductor fills the queue again from the log.
                 let deleted = nats.jetstream.delete_stream(WORK).await;
                 deleted.map_err(LogError::unavailable)?;
                 nats.jetstream.create_stream(config).await.map_err(LogError::unavailable)?;
@@ -205,10 +226,7 @@ async fn apply_streams(nats: &Nats, replicas: Option<usize>) -> Result<LogIdenti
             nats.jetstream.create_stream(config).await.map_err(LogError::unavailable)?;
         }
     }
-    let work = nats.jetstream.get_stream(WORK).await.map_err(LogError::unavailable)?;
-    for pool in POOLS {
-        work.create_consumer(pool_consumer(pool)).await.map_err(LogError::unavailable)?;
-    }
+    create_pools(nats).await?;
     check(nats).await
 }
 
@@ -217,28 +235,53 @@ async fn apply_streams(nats: &Nats, replicas: Option<usize>) -> Result<LogIdenti
 /// # Errors
 /// When the server does not respond; `Misconfigured` with the first difference.
 pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
+    let identity = check_stored(nats).await?;
+    check_queue(nats).await?;
+    Ok(identity)
+}
+
+/// Like [`check`], but accepts that the queue of tasks is missing or has no leader: a conductor that
+/// runs recreates it ([`crate::Work::recreate`]).
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_at_start(nats: &Nats) -> Result<LogIdentity, LogError> {
+    let identity = check_stored(nats).await?;
+    match find(nats, WORK).await {
+        Ok(Some(_)) => check_queue(nats).await?,
+        Ok(None) => tracing::warn!("the queue of tasks is missing; a conductor creates it"),
+        Err(error) => tracing::warn!(%error, "the queue of tasks cannot be checked"),
+    }
+    Ok(identity)
+}
+
+/// Checks a stream, and returns the configuration that it has.
+async fn check_stream(nats: &Nats, want: Config) -> Result<Config, LogError> {
+    let name = want.name.clone();
+    let missing = || {
+        LogError::Misconfigured(format!(
+            "stream {name} is missing; run `ffapi topology apply` to create it"
+        ))
+    };
+    let have = find(nats, &name).await?.ok_or_else(missing)?;
+    // The number of replicas is the operator's choice.
+    let want = replicated(want, have.num_replicas);
+    nats.found_replicas(have.num_replicas);
+    match difference(&want, &have) {
+        None => Ok(have),
+        Some(difference) => Err(LogError::Misconfigured(format!(
+            "stream {name}: {difference}; run `ffapi topology apply` to fix it"
+        ))),
+    }
+}
+
+/// Checks every stream but the queue.
+async fn check_stored(nats: &Nats) -> Result<LogIdentity, LogError> {
     let mut identity = None;
-    for want in expected_streams() {
-        let found = nats.jetstream.get_stream(&want.name).await.map_err(|error| {
-            if nats.connected_for().is_none() {
-                return LogError::unavailable(error);
-            }
-            LogError::Misconfigured(format!(
-                "stream {} is missing; run `ffapi topology apply` to create it",
-                want.name
-            ))
-        })?;
-        let have = &found.cached_info().config;
-        // The number of replicas is the operator's choice.
-        let want = replicated(want, have.num_replicas);
-        nats.found_replicas(have.num_replicas);
-        if let Some(difference) = difference(&want, have) {
-            return Err(LogError::Misconfigured(format!(
-                "stream {}: {difference}; run `ffapi topology apply` to fix it",
-                want.name
-            )));
-        }
-        if want.name == EVENTS {
+    for want in expected_streams().into_iter().filter(|want| want.name != WORK) {
+        let is_log = want.name == EVENTS;
+        let have = check_stream(nats, want).await?;
+        if is_log {
             if have.metadata.contains_key(RESTORING) {
                 return Err(LogError::Misconfigured(
                     "the log is being restored; repeat `ffapi restore` if it was interrupted"
@@ -248,8 +291,20 @@ pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
             identity = read_identity(&have.metadata);
         }
     }
+    identity.ok_or_else(|| {
+        LogError::Misconfigured(format!(
+            "stream {EVENTS} has no log id; it was not created by ffapi"
+        ))
+    })
+}
+
+/// Checks the queue and the consumers of its pools.
+async fn check_queue(nats: &Nats) -> Result<(), LogError> {
+    for want in expected_streams().into_iter().filter(|want| want.name == WORK) {
+        check_stream(nats, want).await?;
+    }
     for pool in POOLS {
-        let consumer: Result<async_nats::jetstream::consumer::PullConsumer, _> =
+        let consumer: Result<PullConsumer, _> =
             nats.jetstream.get_consumer_from_stream(*pool, WORK).await;
         let consumer = consumer.map_err(|_| {
             LogError::Misconfigured(format!(
@@ -264,11 +319,7 @@ pub async fn check(nats: &Nats) -> Result<LogIdentity, LogError> {
             )));
         }
     }
-    identity.ok_or_else(|| {
-        LogError::Misconfigured(format!(
-            "stream {EVENTS} has no log id; it was not created by ffapi"
-        ))
-    })
+    Ok(())
 }
 
 /// The name of the restore that was begun or completed on this server; `None` if there was none.
@@ -343,7 +394,7 @@ pub async fn replicas(nats: &Nats) -> Result<usize, LogError> {
 }
 
 /// The configuration of a stream; `None` if it does not exist.
-async fn find(nats: &Nats, name: &str) -> Result<Option<Config>, LogError> {
+pub(crate) async fn find(nats: &Nats, name: &str) -> Result<Option<Config>, LogError> {
     match nats.jetstream.get_stream(name).await {
         Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
         Err(error) => match error.kind() {

@@ -55,6 +55,11 @@ impl Work {
         Self { nats }
     }
 
+    /// The connection to the server.
+    pub(crate) const fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
     /// Adds a task under a name; does nothing if a task of that name is in the queue. `cause` is
     /// the context of what asked for the task, which its message carries.
     ///

@@ -42,15 +42,15 @@ class Log:
     def __init__(self, events):
         self.marked, self.of = collections.defaultdict(list), collections.defaultdict(list)
         self.sequences = {int(event["position"].split("-")[1]) for event in events}
-        self.ended_at = []
+        self.completed_at = []
         for event in events:
             (kind, body), = event["event"].items() if isinstance(event["event"], dict) else ((event["event"], {}),)
             resource = event["subject"].rsplit(".", 1)[1]
             self.of[resource].append((kind, event["position"], body))
             if name := mark(kind, body):
                 self.marked[kind, name].append((resource, event["position"]))
-            if kind in ENDS:
-                self.ended_at.append(event["at"])
+            if kind == "job.completed":
+                self.completed_at.append(event["at"])
 
     def kinds(self, resource):
         return [kind for kind, _, _ in self.of[resource]]
@@ -174,11 +174,12 @@ def check(folder):
     known = sum(status in ACKNOWLEDGED for status in last)
     attempts = sum(kinds.count("job.attempt_started") for kinds in map(log.kinds, log.of))
     print(f"{len(commands)} commands in {len(history)} requests: {known} acknowledged, {last.count(0)} of unknown outcome")
-    print(f"{len(final['messages'])} messages in the log, {len(log.ended_at)} jobs ended, {attempts} attempts")
+    ended = sum(kind in ENDS for kinds in map(log.kinds, log.of) for kind in kinds)
+    print(f"{len(final['messages'])} messages in the log, {ended} jobs ended, {attempts} attempts")
     print("statuses:", dict(collections.Counter(record["status"] for record in history)))
     faults = json.loads((folder / "faults.json").read_text())
     acknowledged = [record["end"] for record in history if record["status"] in ACKNOWLEDGED and record["kind"] != "read"]
-    ends = [record for record in map(to_monotonic(history), log.ended_at)]
+    ends = [record for record in map(to_monotonic(history), log.completed_at)]
     for fault in faults:
         begin, end = fault["begin"], fault["whole"] + 1
         print(f"{fault['fault']:<28} {fault['target']:<12} commands paused {pause(acknowledged, begin, end):5.1f} s, "

@@ -173,6 +173,15 @@ class Injector:
         self.thaw(first)
         self.power_on(second)
 
+    def lose_queue(self, _):
+        """The queue is deleted: conductors create and fill it again."""
+        with until(self.fleet.operator, 30, "NATS") as nats:
+            nats.api("STREAM.DELETE.WORK")
+
+    def put_queue_on_disk(self, _):
+        with until(self.fleet.operator, 30, "NATS") as nats:
+            servers.queue_on_disk(nats)
+
     def flip_bits(self, name):
         """Some bits of the log's copy on one server change (nats-server#7549), while it is down."""
         self.kill(name)
@@ -196,6 +205,9 @@ class Injector:
         for _ in range(10):
             data[self.chance.randrange(len(data))] ^= 1 << self.chance.randrange(8)
         path.write_bytes(data)
+
+    def wait(self, _):
+        """It is repaired by others."""
 
     # Postgres.
     def promote(self, _):
@@ -259,6 +271,8 @@ FAULTS = {
     "bits": (I.flip_bits, I.start),
     "bits-snapshots": (I.flip_snapshots, I.start_empty),
     "power-all": (I.cut_all_power, I.all_power_on),
+    "lose-queue": (I.lose_queue, I.wait),
+    "queue-on-disk": (I.put_queue_on_disk, I.wait),
     "postgres-promote": (I.promote, I.standby_again),
     "clock-ahead": (I.clock_ahead, I.clock_right),
     "clock-back": (I.clock_back, I.clock_right),
@@ -273,7 +287,7 @@ SCHEDULE = [
     ("kill", "leader"), ("kill", "follower"), ("kill", "queue"), ("freeze", "leader"), ("freeze", "follower"),
     ("isolate", "leader"), ("isolate", "follower"), ("part", "leader"), ("loss", "leader"), ("delay", "leader"),
     ("names", "leader"), ("disk-full", "leader"), ("disk-slow", "leader"), ("disk-errors", "leader"),
-    ("power", "leader"), ("power", "follower"), ("power-in-turn", "leader"), ("power-all", "all"), ("memory", "leader"),
+    ("power", "leader"), ("power", "follower"), ("power-in-turn", "leader"), ("power-all", "all"), ("lose-queue", "all"), ("memory", "leader"),
     ("kill", "primary"), ("power", "primary"), ("isolate", "primary"), ("disk-full", "primary"),
     ("postgres-promote", "primary"),
     ("kill-roles", "all"),

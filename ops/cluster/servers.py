@@ -34,6 +34,18 @@ def replicate(connection):
         connection.api(f"STREAM.UPDATE.{stream}", config)
 
 
+def queue_on_disk(connection):
+    """Recreates the queue as it was before it was in memory: its loss of a leader is what conductors repair."""
+    config = connection.info("WORK")["config"] | {"storage": "file"}
+    pools = connection.api("CONSUMER.NAMES.WORK")["consumers"]
+    consumers = [connection.api(f"CONSUMER.INFO.WORK.{pool}")["config"] for pool in pools]
+    connection.api("STREAM.DELETE.WORK")
+    connection.api("STREAM.CREATE.WORK", config)
+    for consumer in consumers:
+        create = f"CONSUMER.CREATE.WORK.{consumer['durable_name']}.{consumer['filter_subject']}"
+        connection.api(create, {"stream_name": "WORK", "config": consumer})
+
+
 def is_alive(machine):
     """The liveness probe of NATS' Helm chart: fails once JetStream is disabled."""
     try:
@@ -45,8 +57,11 @@ def is_alive(machine):
 
 
 def current(connection):
-    """Whether every replica of every stream is online and up to date."""
-    for stream in connection.api("STREAM.NAMES")["streams"]:
+    """Whether the queue is there, and every replica of every stream is online and up to date."""
+    streams = connection.api("STREAM.NAMES")["streams"]
+    if "WORK" not in streams:
+        return False
+    for stream in streams:
         cluster = connection.info(stream).get("cluster", {})
         peers = cluster.get("replicas", [])
         if not cluster.get("leader") or any(peer.get("offline") or not peer.get("current") for peer in peers):

@@ -5,6 +5,7 @@ mod jobs;
 mod lost_workers;
 mod missing_inputs;
 mod origins;
+mod queue_guard;
 mod queue_metrics;
 mod queue_positions;
 mod queue_quota;
@@ -38,7 +39,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use self::{origins::Origins, stragglers::Stragglers, unreadable::UnreadableAggregates};
+use self::{
+    origins::Origins, queue_guard::QueueGuard, stragglers::Stragglers,
+    unreadable::UnreadableAggregates,
+};
 use crate::{
     PRESENCE, Roster, clock,
     cloud_events::{self, Source},
@@ -94,6 +98,7 @@ pub struct Conductor {
     is_behind: bool,
     /// When the work queue was last compared with the released jobs.
     reconciled: Option<Instant>,
+    queue_guard: Arc<QueueGuard>,
     /// When the queue was last counted for metrics.
     counted: Option<Instant>,
 }
@@ -130,6 +135,7 @@ impl Conductor {
             caught_up: false,
             is_behind: false,
             reconciled: None,
+            queue_guard: Arc::default(),
             counted: None,
         }
     }
@@ -170,6 +176,8 @@ impl Conductor {
                 }
             }
         }));
+        let guarding = Arc::clone(&self.queue_guard).run(self.work.clone());
+        let _guarding = AbortOnDropHandle::new(tokio::spawn(guarding));
         let first_new = self.commands.log().last_sequence().await?.saturating_add(1);
         self.caught_up = first_new == 1;
         let mut reader = self.commands.log().follow(1);
@@ -214,7 +222,9 @@ impl Conductor {
                     due = true;
                 }
             }
-            if due && self.caught_up && self.leadership.is_leader() {
+            let is_acting = self.caught_up && self.leadership.is_leader();
+            self.queue_guard.set_acting(is_acting);
+            if due && is_acting {
                 let start = Instant::now();
                 self.act().await;
                 metrics::conductor::round_done(start.elapsed());
@@ -325,7 +335,8 @@ impl Conductor {
         let connected = self.commands.log().nats().connected_for().unwrap_or(RECONCILE_INTERVAL);
         // After a reconnect the server may have lost tasks that were only in its memory.
         let due = |at: Instant| at.elapsed() > RECONCILE_INTERVAL.min(connected);
-        if self.reconciled.is_none_or(due) {
+        if self.queue_guard.take_recreated() || self.reconciled.is_none_or(due) {
+            self.reconciled = None;
             match self.reconcile().await {
                 Ok(()) => self.reconciled = Some(Instant::now()),
                 Err(error) => tracing::warn!(%error, "cannot reconcile the work queue"),

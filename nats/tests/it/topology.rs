@@ -47,3 +47,19 @@ async fn a_queue_with_another_persist_mode_is_recreated_by_apply() {
     topology::apply(&test.nats).await.unwrap();
     topology::check(&test.nats).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_queue_of_other_storage_is_recreated_by_apply() {
+    use async_nats::jetstream::{self, stream::StorageType};
+    let test = TestLog::new().await;
+    let jetstream = jetstream::new(async_nats::connect(test.server.url()).await.unwrap());
+    let mut config = jetstream.get_stream("WORK").await.unwrap().cached_info().config.clone();
+    jetstream.delete_stream("WORK").await.unwrap();
+    config.storage = StorageType::Memory;
+    config.persist_mode = None;
+    jetstream.create_stream(config).await.unwrap();
+    let error = topology::check(&test.nats).await.unwrap_err();
+    assert!(error.to_string().contains("storage"), "{error}");
+    topology::apply(&test.nats).await.unwrap();
+    topology::check(&test.nats).await.unwrap();
+}

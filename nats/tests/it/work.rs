@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use ffapi_nats::Work;
+use async_nats::jetstream;
+use ffapi_nats::{Log, QueueHealth, Work, topology};
 
 use crate::harness::TestLog;
 
@@ -47,4 +48,34 @@ async fn a_puller_resumes_after_a_server_crash() {
         tokio::task::yield_now().await;
     }
     assert_eq!(waiting.await.unwrap(), "late");
+}
+
+#[tokio::test]
+async fn a_lost_queue_is_noticed_and_recreated_for_pullers_that_wait() {
+    let test = TestLog::new().await;
+    let jetstream = jetstream::new(async_nats::connect(test.server.url()).await.unwrap());
+    let work = Work::new(test.nats.clone());
+    assert_eq!(work.health().await, QueueHealth::Whole);
+    work.offer("cpu", "acme.job_1.1", "one".into(), None).await.unwrap();
+    let mut puller = work.puller("cpu");
+    let leased = puller.next().await;
+    let waiting = tokio::spawn(async move { puller.next().await });
+
+    // One consumer is enough.
+    jetstream.get_stream("WORK").await.unwrap().delete_consumer("qsv").await.unwrap();
+    assert_eq!(work.health().await, QueueHealth::Lost);
+    jetstream.delete_stream("WORK").await.unwrap();
+    assert_eq!(work.health().await, QueueHealth::Lost);
+    // A role starts nevertheless: it may be the conductor that repairs it. An operator is told.
+    Log::open(test.nats.clone()).await.unwrap();
+    topology::check(&test.nats).await.unwrap_err();
+
+    work.recreate().await.unwrap();
+    assert_eq!(work.health().await, QueueHealth::Whole);
+    topology::check(&test.nats).await.unwrap();
+    work.offer("cpu", "acme.job_2.1", "two".into(), None).await.unwrap();
+    let next = waiting.await.unwrap();
+    assert_eq!(next.payload(), "two");
+    next.done().await.unwrap();
+    assert!(leased.done().await.is_err() || work.names("cpu").await.unwrap().is_empty());
 }

@@ -39,6 +39,7 @@ struct Instruments {
     abandoned: Counter<u64>,
     releases: Counter<u64>,
     rounds: Histogram<f64>,
+    recreations: Counter<u64>,
 }
 
 impl Instruments {
@@ -88,6 +89,11 @@ impl Instruments {
                 "Time of one round of everything that is due",
                 &ROUND_SECONDS,
             ),
+            recreations: count(
+                meter,
+                "ffapi.queue.recreations",
+                "Times that the work queue was missing or had no leader, and was recreated",
+            ),
         }
     }
 }
@@ -100,11 +106,16 @@ pub(crate) fn prepare() {
     for cause in ["automatic", "requested"] {
         INSTRUMENTS.retries.add(0, &[KeyValue::new("cause", cause)]);
     }
+    INSTRUMENTS.recreations.add(0, &[]);
     queue::observe(&meter());
 }
 
 pub(crate) fn round_done(time: Duration) {
     INSTRUMENTS.rounds.record(time.as_secs_f64(), &[]);
+}
+
+pub(crate) fn queue_recreated() {
+    INSTRUMENTS.recreations.add(1, &[]);
 }
 
 pub(crate) fn released(pool: Pool, jobs: usize) {

@@ -33,6 +33,13 @@ async fn connect(server: &NatsServer, user: &str) -> Nats {
     Nats::connect(&NatsConfig { url: url(server, user) }).await.unwrap()
 }
 
+/// A connection of NATS' own client.
+async fn raw(server: &NatsServer, user: &str) -> async_nats::Client {
+    let options =
+        async_nats::ConnectOptions::with_user_and_password(user.to_owned(), format!("pw-{user}"));
+    options.custom_inbox_prefix(format!("_INBOX.{user}")).connect(server.url()).await.unwrap()
+}
+
 struct Roles(Vec<std::process::Child>);
 
 impl Drop for Roles {
@@ -107,13 +114,24 @@ async fn each_role_can_do_its_work_and_nothing_else() {
     assert!(plan["plan"].is_object(), "{plan:#}");
     let mut job = body.clone();
     job.as_object_mut().unwrap().remove("kind");
-    let made = send("/convert", "application/json", job.to_string().into()).await;
-    let printed = std::fs::read_to_string(at.join("nats/nats.log")).unwrap();
-    let refused: Vec<&str> = printed.lines().filter(|line| line.contains("Violation")).collect();
-    assert_eq!(made["job"]["status"], "completed", "{made:#} {refused:#?}");
-    assert_eq!(refused, Vec::<&str>::new(), "a role lacks a permission");
+    let made = send("/convert", "application/json", job.clone().to_string().into()).await;
+    let violations = || {
+        let printed = std::fs::read_to_string(at.join("nats/nats.log")).unwrap();
+        let refused = printed.lines().filter(|line| line.contains("Violation"));
+        refused.map(str::to_owned).collect::<Vec<String>>()
+    };
+    assert_eq!(made["job"]["status"], "completed", "{made:#} {:#?}", violations());
+    assert_eq!(violations(), Vec::<String>::new(), "a role lacks a permission");
     let message = tokio::time::timeout(POLL_TIMEOUT, listening.next()).await.unwrap().unwrap();
     assert!(message.subject.starts_with("live.acme.job."), "{}", message.subject);
+
+    // The queue of tasks is lost: the conductor creates it again, and workers find it.
+    let operator = async_nats::jetstream::new(raw(&server, "operator").await);
+    operator.delete_stream("WORK").await.unwrap();
+    job["output"] = "b.mp4".into();
+    let made = send("/convert", "application/json", job.to_string().into()).await;
+    assert_eq!(made["job"]["status"], "completed", "{made:#}");
+    assert_eq!(violations(), Vec::<String>::new(), "a role lacks a permission");
 
     // Permissions that a role does not have.
     for (user, subject) in [
