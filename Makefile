@@ -1,6 +1,6 @@
 # Every verb of the project; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup check static advisories test check-api lint-api sdk players corpus observability chaos upgrade demo up bench docs image deb check-ops
+.PHONY: help setup check static advisories test check-api lint-api sdk players corpus observability chaos upgrade rotate demo up bench docs image deb check-ops
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-13s %s\n", $$1, $$2 }'
@@ -20,8 +20,8 @@ advisories: setup ## Known faults of dependencies; fetches the list of them
 	.tools/bin/cargo-deny check advisories
 
 # These verbs share one build, and the linter makes it: linting alone would compile everything once more.
-test check-api sdk players corpus observability chaos upgrade: export RUSTC_WORKSPACE_WRAPPER = clippy-driver
-test check-api sdk players corpus observability chaos upgrade: export CLIPPY_ARGS = -Dwarnings
+test check-api sdk players corpus observability chaos upgrade rotate: export RUSTC_WORKSPACE_WRAPPER = clippy-driver
+test check-api sdk players corpus observability chaos upgrade rotate: export CLIPPY_ARGS = -Dwarnings
 
 test: static ## Every check and test, against real NATS, Postgres and FFmpeg
 	.tools/bin/cargo-nextest nextest run --locked --workspace --all-features
@@ -62,6 +62,11 @@ upgrade: ## A rolling upgrade under load, from the build in OLD to this one and 
 	@ops/setup chaos
 	cargo build --locked --quiet --workspace --all-features --all-targets
 	@ops/cluster/upgrade --old $(OLD)
+
+rotate: ## Rotates master key, pepper and signing key under load, on a cluster; as root
+	@ops/setup chaos
+	cargo build --locked --quiet --workspace --all-features --all-targets
+	@ops/cluster/rotate
 
 demo: setup ## Convert a real video and show its whole life
 	@ops/demo

@@ -33,7 +33,7 @@ pub use self::{
     address::ProxyHeader,
     credential_store::CredentialStore,
     issuer::IssuerConfig,
-    secret::{Minted, Pepper, mint},
+    secret::{Minted, Pepper, Peppers, mint},
 };
 use crate::problem::{Kind, Problem};
 

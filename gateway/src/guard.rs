@@ -131,7 +131,7 @@ async fn identify(
     }
     let in_path = request.data::<PathToken>().map(|PathToken(token)| token.as_str());
     let text = in_path.or_else(|| token_in(request)).ok_or(AuthError::Unknown)?;
-    let token = Token::read(text, gateway.credentials.pepper(), now).ok_or(AuthError::Unknown)?;
+    let token = Token::read(text, gateway.credentials.peppers(), now).ok_or(AuthError::Unknown)?;
     let ticket = match token.scope {
         TokenScope::Upload(id) => {
             Some(UploadTicket { id, grant: token.upload.clone().unwrap_or_default() })

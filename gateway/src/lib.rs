@@ -70,7 +70,7 @@ mod uploads;
 mod usage;
 mod webhooks;
 
-pub use auth::{CredentialStore, IssuerConfig, Minted, Pepper, ProxyHeader, mint};
+pub use auth::{CredentialStore, IssuerConfig, Minted, Pepper, Peppers, ProxyHeader, mint};
 pub use prices::{Price, PriceTable};
 pub use problem::Kind as ProblemKind;
 pub use scanner::{OnFailure, ScannerConfig};

@@ -47,7 +47,7 @@ pub(crate) fn route(request: &mut Request, gateway: &Gateway) {
     else {
         return;
     };
-    let valid = Token::read(token, gateway.credentials.pepper(), clock::now());
+    let valid = Token::read(token, gateway.credentials.peppers(), clock::now());
     let path = match valid.map(|token| token.scope) {
         Some(TokenScope::Outputs(job)) => format!("/api/v1/jobs/{job}/{rest}"),
         Some(TokenScope::Upload(_)) if rest == "upload" => "/api/v1/uploads".to_owned(),

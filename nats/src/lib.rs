@@ -58,5 +58,5 @@ pub use raw_stream::{Bounds, RawStream};
 pub use read::{Page, PageLimits, Reader};
 pub use record::Record;
 pub use signed_heads::SignedHeads;
-pub use vault::Vault;
+pub use vault::{KeyUsage, MasterKeys, Vault};
 pub use work::{Puller, Task, Work};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation, Store};
+use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation, Store, UpdateErrorKind};
 use bytes::Bytes;
 use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Vault {
     store: Store,
-    cipher: Arc<XChaCha20Poly1305>,
+    ciphers: Arc<Ciphers>,
     /// Data keys by tenant. Entries expire, so that a deleted key is unusable everywhere within a
     /// minute.
     cache: Arc<RwLock<HashMap<String, CachedKey>>>,
@@ -55,6 +55,51 @@ impl DataKey {
     }
 }
 
+/// The master keys that the vault's values may be encrypted under.
+#[derive(Clone)]
+pub struct MasterKeys {
+    /// The one that values are encrypted under from now on.
+    pub current: [u8; 32],
+    /// Others that are tried for decryption: the previous one, and the next one.
+    pub others: Vec<[u8; 32]>,
+}
+
+impl fmt::Debug for MasterKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKeys(..)")
+    }
+}
+
+/// How many values of the vault are encrypted under which master key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// Under the current one.
+    pub current: usize,
+    /// Under another one that is configured.
+    pub others: usize,
+    /// Under none that is configured.
+    pub unreadable: usize,
+}
+
+/// The ciphers of the master keys.
+struct Ciphers {
+    current: XChaCha20Poly1305,
+    others: Vec<XChaCha20Poly1305>,
+}
+
+impl Ciphers {
+    fn new(keys: &MasterKeys) -> Self {
+        let cipher = |key: &[u8; 32]| XChaCha20Poly1305::new(&Key::from(*key));
+        Self { current: cipher(&keys.current), others: keys.others.iter().map(cipher).collect() }
+    }
+
+    /// Decrypts with the first key that fits.
+    fn unseal(&self, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let mut ciphers = std::iter::once(&self.current).chain(&self.others);
+        ciphers.find_map(|cipher| unseal(cipher, aad, sealed))
+    }
+}
+
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Vault(..)")
@@ -67,9 +112,71 @@ impl Vault {
     /// # Errors
     /// When the store is missing or the server does not respond.
     pub async fn open(nats: &Nats, master_key: &[u8; 32]) -> Result<Self, LogError> {
+        let keys = MasterKeys { current: *master_key, others: vec![] };
+        Self::open_with(nats, &keys).await
+    }
+
+    /// Opens the store while the master key is rotated.
+    ///
+    /// # Errors
+    /// When the store is missing or the server does not respond.
+    pub async fn open_with(nats: &Nats, keys: &MasterKeys) -> Result<Self, LogError> {
         let store = nats.jetstream.get_key_value("VAULT").await.map_err(LogError::unavailable)?;
-        let cipher = Arc::new(XChaCha20Poly1305::new(&Key::from(*master_key)));
-        Ok(Self { store, cipher, cache: Arc::default() })
+        Ok(Self { store, ciphers: Arc::new(Ciphers::new(keys)), cache: Arc::default() })
+    }
+
+    /// How many values the vault has, by the master key that they are encrypted under.
+    ///
+    /// # Errors
+    /// When the server does not respond.
+    pub async fn usage(&self) -> Result<KeyUsage, LogError> {
+        let mut usage = KeyUsage::default();
+        let mut names = self.store.keys().await.map_err(LogError::unavailable)?;
+        while let Some(name) = names.next().await {
+            let name = name.map_err(LogError::unavailable)?;
+            let found = self.entry(&name).await?;
+            let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
+                continue;
+            };
+            let count = if unseal(&self.ciphers.current, name.as_bytes(), &entry.value).is_some() {
+                &mut usage.current
+            } else if self.ciphers.unseal(name.as_bytes(), &entry.value).is_some() {
+                &mut usage.others
+            } else {
+                &mut usage.unreadable
+            };
+            *count = count.saturating_add(1);
+        }
+        Ok(usage)
+    }
+
+    /// Encrypts everything under the current master key that is under another, and returns how many
+    /// values. Others may use the vault meanwhile: what they change is left to them.
+    ///
+    /// # Errors
+    /// When the server does not respond.
+    pub async fn rewrap(&self) -> Result<usize, LogError> {
+        let mut rewrapped = 0_usize;
+        let mut names = self.store.keys().await.map_err(LogError::unavailable)?;
+        while let Some(name) = names.next().await {
+            let name = name.map_err(LogError::unavailable)?;
+            let found = self.entry(&name).await?;
+            let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
+                continue;
+            };
+            let aad = name.as_bytes();
+            if unseal(&self.ciphers.current, aad, &entry.value).is_some() {
+                continue;
+            }
+            let Some(clear) = self.ciphers.unseal(aad, &entry.value) else { continue };
+            let sealed = Bytes::from(seal(&self.ciphers.current, aad, &clear)?);
+            match self.store.update(&name, sealed, entry.revision).await {
+                Ok(_) => rewrapped = rewrapped.saturating_add(1),
+                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
+                Err(error) => return Err(LogError::unavailable(error)),
+            }
+        }
+        Ok(rewrapped)
     }
 
     /// The tenant's data key, created on first use; without a cipher once it is deleted. A cached
@@ -125,7 +232,7 @@ impl Vault {
         if let Some(deleted) = found.filter(|entry| entry.operation != Operation::Put) {
             let key: [u8; 32] = Key::generate().into();
             let value = [deleted.revision.to_be_bytes().as_slice(), &key].concat();
-            let sealed = seal(&self.cipher, name.as_bytes(), &value)?;
+            let sealed = seal(&self.ciphers.current, name.as_bytes(), &value)?;
             // Compare-and-swap: of concurrent calls one succeeds.
             let updated = self.store.update(&name, Bytes::from(sealed), deleted.revision).await;
             updated.map_err(LogError::unavailable)?;
@@ -167,7 +274,7 @@ impl Vault {
     /// # Errors
     /// When the server does not respond.
     pub async fn put(&self, name: &str, clear: &[u8]) -> Result<(), LogError> {
-        let sealed = seal(&self.cipher, name.as_bytes(), clear)?;
+        let sealed = seal(&self.ciphers.current, name.as_bytes(), clear)?;
         let storing = self.store.put(name, Bytes::from(sealed)).map_err(LogError::unavailable);
         timed(metrics::Operation::Publish, VAULT, storing).await?;
         Ok(())
@@ -178,7 +285,7 @@ impl Vault {
     /// # Errors
     /// When the server does not respond.
     pub async fn put_if_absent(&self, name: &str, clear: &[u8]) -> Result<Vec<u8>, LogError> {
-        let sealed = seal(&self.cipher, name.as_bytes(), clear)?;
+        let sealed = seal(&self.ciphers.current, name.as_bytes(), clear)?;
         match self.store.create(name, Bytes::from(sealed)).await {
             Ok(_) => Ok(clear.to_vec()),
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
@@ -198,12 +305,7 @@ impl Vault {
         let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
             return Ok(None);
         };
-        let wrong = || {
-            LogError::Misconfigured(
-                "the vault cannot be decrypted with the configured master key".to_owned(),
-            )
-        };
-        unseal(&self.cipher, name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong)
+        self.ciphers.unseal(name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong)
     }
 
     /// Reads a secret and deletes it. Of concurrent calls at most one gets it.
@@ -211,26 +313,29 @@ impl Vault {
     /// # Errors
     /// When the server does not respond, or the secret was stored under another master key.
     pub async fn take(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
-        let found = self.entry(name).await?;
-        let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
-            return Ok(None);
-        };
-        let taken = self.store.purge_expect_revision(name, Some(entry.revision)).await;
-        if taken.is_err() {
+        let mut tried = None;
+        loop {
+            let found = self.entry(name).await?;
+            let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
+                return Ok(None);
+            };
+            let revision = entry.revision;
             // Taken concurrently, or no response: in both cases it must not be handed out.
-            return Ok(None);
+            if tried == Some(revision) {
+                return Ok(None);
+            }
+            if self.store.purge_expect_revision(name, Some(revision)).await.is_err() {
+                // Unless it was only encrypted again in between.
+                tried = Some(revision);
+                continue;
+            }
+            return self.ciphers.unseal(name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong);
         }
-        let wrong = || {
-            LogError::Misconfigured(
-                "the vault cannot be decrypted with the configured master key".to_owned(),
-            )
-        };
-        unseal(&self.cipher, name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong)
     }
 
     async fn create_key(&self, name: &str) -> Result<DataKey, LogError> {
         let bytes: [u8; 32] = Key::generate().into();
-        let sealed = seal(&self.cipher, name.as_bytes(), &bytes)?;
+        let sealed = seal(&self.ciphers.current, name.as_bytes(), &bytes)?;
         match self.store.create(name, Bytes::from(sealed)).await {
             Ok(_) => Ok(first_key(bytes)),
             // Another process created it first: use that one.
@@ -245,12 +350,7 @@ impl Vault {
     }
 
     fn open_key(&self, name: &str, sealed: &[u8]) -> Result<DataKey, LogError> {
-        let wrong = || {
-            LogError::Misconfigured(
-                "the vault cannot be decrypted with the configured master key".to_owned(),
-            )
-        };
-        let clear = unseal(&self.cipher, name.as_bytes(), sealed).ok_or_else(wrong)?;
+        let clear = self.ciphers.unseal(name.as_bytes(), sealed).ok_or_else(wrong)?;
         // The first key of a tenant is stored alone, a later one after its generation.
         match clear.split_last_chunk::<32>().ok_or_else(wrong)? {
             ([], key) => Ok(first_key(*key)),
@@ -260,6 +360,12 @@ impl Vault {
             }
         }
     }
+}
+
+fn wrong() -> LogError {
+    LogError::Misconfigured(
+        "the vault cannot be decrypted with the configured master key".to_owned(),
+    )
 }
 
 /// A data key of generation 0.

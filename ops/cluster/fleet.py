@@ -92,7 +92,7 @@ class Fleet:
         env = {name: str(value) for name, value in env.items()}
         done = subprocess.run(command, env=env, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"ffapi {' '.join(map(str, arguments))}: {done.stderr or done.stdout}")
+            raise RuntimeError(f"ffapi {' '.join(map(str, arguments))}: {done.stderr}{done.stdout}")
         return done.stdout
 
     def prepare(self, machines):
@@ -102,7 +102,7 @@ class Fleet:
             self.variables["FFAPI_SECRETS__VERIFYING_KEY"] = ""
             key = self.operate("gateway-1", "audit", "key")
             self.variables["FFAPI_SECRETS__VERIFYING_KEY"] = key.strip()
-            self.apply_topology(nats)
+            until(lambda: self.has_topology(nats), 60, "the topology")
             until(lambda: servers.current(nats), 60, "three replicas")
         self.operate("gateway-1", "migrate")
         scopes = [part for scope in ("jobs:read", "jobs:write", "keys:manage") for part in ("--scope", scope)]
@@ -115,6 +115,15 @@ class Fleet:
             with self.operator() as nats:
                 return bool(nats.api("INFO"))
         except (TypeError, OSError, jetstream.ApiError):
+            return False
+
+    def has_topology(self, nats):
+        """Applies the topology; it may be repeated where a busy cluster does not answer in time."""
+        try:
+            self.apply_topology(nats)
+            return True
+        except RuntimeError as error:
+            print(error)
             return False
 
     def apply_topology(self, nats):

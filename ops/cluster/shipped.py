@@ -10,13 +10,19 @@ NATS = ROOT / "ops/compose/nats.conf"
 USERS = ROOT / "ops/nats/users.conf"
 
 SETTING = re.compile(r"^\s+((?:FFAPI|NATS|POSTGRES)_\w+): (.+)$")
-VARIABLE = re.compile(r"\$\{(\w+)(?::[?-][^}]*)?\}")
+VARIABLE = re.compile(r"\$\{(\w+)(?::(-|\?)([^}]*))?\}")
 
 
 def secrets():
     """The variables that `ops/compose/secrets` prints."""
     printed = subprocess.run([ROOT / "ops/compose/secrets"], check=True, capture_output=True, text=True).stdout
     return dict(line.split("=", 1) for line in printed.splitlines())
+
+
+def filled(reference, variables):
+    """The value of a variable, or its default, as compose has it."""
+    name, kind, default = reference.groups()
+    return variables.get(name) or default if kind == "-" else variables[name]
 
 
 def environment(block, variables):
@@ -36,5 +42,5 @@ def environment(block, variables):
             break
         if match := SETTING.match(line):
             value = match[2].split(" #")[0].strip().strip('"')
-            settings[match[1]] = VARIABLE.sub(lambda name: variables[name[1]], value)
+            settings[match[1]] = VARIABLE.sub(lambda name: filled(name, variables), value)
     return settings

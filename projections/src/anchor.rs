@@ -48,10 +48,10 @@ pub struct Anchor {
     pub signature: String,
 }
 
-/// Verifies anchors. It holds only the public key and cannot sign.
+/// Verifies anchors. It holds only public keys and cannot sign.
 #[derive(Debug, Clone)]
 pub struct AnchorVerifier {
-    key: VerifyingKey,
+    keys: Vec<VerifyingKey>,
     anchors: SignedHeads,
 }
 
@@ -81,21 +81,24 @@ pub fn verifying_key(signing_key: [u8; 32]) -> [u8; 32] {
 }
 
 impl AnchorVerifier {
-    /// Uses the public key of a signing key, and the stream of anchors.
+    /// Uses the public keys of all signing keys that were or are in use, and the stream of anchors.
     ///
     /// # Errors
-    /// When the bytes are not a valid key.
-    pub fn new(key: [u8; 32], anchors: SignedHeads) -> Result<Self, InvalidVerifyingKey> {
-        let key = VerifyingKey::from_bytes(&key).map_err(|_| InvalidVerifyingKey)?;
-        Ok(Self { key, anchors })
+    /// When one of them is not a valid key.
+    pub fn new(
+        keys: impl IntoIterator<Item = [u8; 32]>,
+        anchors: SignedHeads,
+    ) -> Result<Self, InvalidVerifyingKey> {
+        let key = |key| VerifyingKey::from_bytes(&key).map_err(|_| InvalidVerifyingKey);
+        Ok(Self { keys: keys.into_iter().map(key).collect::<Result<_, _>>()?, anchors })
     }
 
-    /// True if its signature is valid.
+    /// True if its signature is valid, by any of the keys.
     pub fn holds(&self, anchor: &Anchor) -> bool {
         let bytes = hex::decode(&anchor.signature).unwrap_or_default();
         Signature::from_slice(&bytes).is_ok_and(|signature| {
             let text = signed_text(anchor.of, anchor.sequence, &anchor.hash);
-            self.key.verify(text.as_bytes(), &signature).is_ok()
+            self.keys.iter().any(|key| key.verify(text.as_bytes(), &signature).is_ok())
         })
     }
 

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::known::{Known, Update};
 pub(crate) use self::known::{KnownAccount, KnownKey};
-use super::{CredentialKind, Pepper, Principal, secret};
+use super::{CredentialKind, Pepper, Peppers, Principal, secret};
 use crate::{
     clock, metrics,
     problem::{Kind, Problem},
@@ -38,7 +38,7 @@ use crate::{
 /// accepts no key, because one that it holds may have been revoked.
 #[derive(Debug)]
 pub struct CredentialStore {
-    pepper: Pepper,
+    peppers: Peppers,
     tiers: Tiers,
     max_lag: Duration,
     known: RwLock<Known>,
@@ -99,9 +99,9 @@ impl AuthError {
 impl CredentialStore {
     /// An empty store; [`CredentialStore::follow`] fills it. It accepts no key while it may be
     /// older than the log by more than `max_lag`.
-    pub fn new(pepper: Pepper, tiers: Tiers, max_lag: Duration) -> Self {
+    pub fn new(peppers: Peppers, tiers: Tiers, max_lag: Duration) -> Self {
         Self {
-            pepper,
+            peppers,
             tiers,
             max_lag,
             known: RwLock::default(),
@@ -279,9 +279,8 @@ impl CredentialStore {
         let known = self.read();
         let Some(key) = known.keys.get(&id) else { return Err(self.unknown_key(id, now)) };
         let held = key.state.key().ok_or(AuthError::Unknown)?;
-        let matches = |kept: &ffapi_domain::key::StoredSecret| {
-            kept.pepper_version == self.pepper.version && self.pepper.matches(&secret, &kept.hash)
-        };
+        let matches =
+            |kept: &ffapi_domain::key::StoredSecret| self.peppers.matches(&secret, &kept.hash);
         if !held.secrets.iter().any(matches) {
             // It may be the newest secret of the key.
             return Err(if self.is_stale() { AuthError::Stale } else { AuthError::Unknown });
@@ -444,9 +443,14 @@ impl CredentialStore {
         &self.tiers
     }
 
-    /// The secret under which keys are hashed.
+    /// The secret under which new keys are hashed.
     pub(crate) const fn pepper(&self) -> &Pepper {
-        &self.pepper
+        &self.peppers.current
+    }
+
+    /// The secrets under which keys may be hashed.
+    pub(crate) const fn peppers(&self) -> &Peppers {
+        &self.peppers
     }
 
     /// A key of any tenant.

@@ -11,8 +11,19 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct Pepper {
     secret: [u8; 32],
-    /// Its version, to tell hashes under an earlier pepper apart.
+    /// Tells hashes under different peppers apart; computed from the pepper.
     pub version: u32,
+}
+
+/// The peppers that hashes and signatures are checked with, while they are rotated.
+#[derive(Debug, Clone)]
+pub struct Peppers {
+    /// The one that new keys are hashed, and tokens signed, with.
+    pub current: Pepper,
+    /// The one that other gateways may use already.
+    pub next: Option<Pepper>,
+    /// The one that was used before.
+    pub previous: Option<Pepper>,
 }
 
 impl fmt::Debug for Pepper {
@@ -34,6 +45,8 @@ pub struct Minted {
     pub pepper_version: u32,
 }
 
+/// Keeps the version apart from every other use of the pepper.
+const VERSION_DOMAIN: &[u8] = b"ffapi pepper version\n";
 const PREFIX: &str = "ffapi_";
 const ID_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
@@ -44,7 +57,10 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 
 impl Pepper {
     /// A pepper of 32 secret bytes.
-    pub const fn new(secret: [u8; 32], version: u32) -> Self {
+    pub fn new(secret: [u8; 32]) -> Self {
+        let digest = Sha256::new().chain_update(VERSION_DOMAIN).chain_update(secret).finalize();
+        let version =
+            digest.iter().take(4).fold(0, |version, byte| version << 8 | u32::from(*byte));
         Self { secret, version }
     }
 
@@ -68,6 +84,28 @@ impl Pepper {
     pub(crate) fn matches(&self, secret: &[u8], hash: &str) -> bool {
         let kept = hex::decode(hash).unwrap_or_default();
         self.hash(secret).is_some_and(|ours| bool::from(ours.as_slice().ct_eq(&kept)))
+    }
+}
+
+impl Peppers {
+    fn all(&self) -> impl Iterator<Item = &Pepper> {
+        [Some(&self.current), self.next.as_ref(), self.previous.as_ref()].into_iter().flatten()
+    }
+
+    /// True if this secret has this hash under any of them.
+    pub(crate) fn matches(&self, secret: &[u8], hash: &str) -> bool {
+        self.all().any(|pepper| pepper.matches(secret, hash))
+    }
+
+    /// Verifies a signature by any of them.
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.all().any(|pepper| pepper.verify(message, signature))
+    }
+}
+
+impl From<Pepper> for Peppers {
+    fn from(current: Pepper) -> Self {
+        Self { current, next: None, previous: None }
     }
 }
 
@@ -139,7 +177,7 @@ mod tests {
     use super::*;
 
     fn minted() -> (Pepper, Minted) {
-        let pepper = Pepper::new([3; 32], 1);
+        let pepper = Pepper::new([3; 32]);
         let id = KeyId::from_uuid(Uuid::from_u128(42));
         let minted = mint(&pepper, id, [7; 32]);
         (pepper, minted)
@@ -152,8 +190,22 @@ mod tests {
         let (id, secret) = parse(&minted.secret).unwrap();
         assert_eq!(id, minted.id);
         assert!(pepper.matches(&secret, &minted.hash));
-        assert!(!Pepper::new([4; 32], 1).matches(&secret, &minted.hash));
+        assert!(!Pepper::new([4; 32]).matches(&secret, &minted.hash));
         assert!(!pepper.matches(&[8; 32], &minted.hash));
+    }
+
+    #[test]
+    fn hashes_under_each_accepted_pepper_match_and_their_versions_differ() {
+        let (old, minted) = minted();
+        let (_, secret) = parse(&minted.secret).unwrap();
+        let new = Pepper::new([4; 32]);
+        assert_ne!(old.version, new.version);
+        let mut peppers = Peppers::from(new.clone());
+        assert!(!peppers.matches(&secret, &minted.hash));
+        peppers.previous = Some(old.clone());
+        assert!(peppers.matches(&secret, &minted.hash));
+        let rolling = Peppers { current: new, next: Some(old), previous: None };
+        assert!(rolling.matches(&secret, &minted.hash));
     }
 
     #[test]

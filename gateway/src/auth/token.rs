@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::Pepper;
+use super::{Pepper, Peppers};
 
 /// A signed token that gives read access in place of a key, where no header can be sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,11 +93,11 @@ impl Token {
     }
 
     /// Decodes a token, if its signature is valid and it has not expired.
-    pub(crate) fn read(text: &str, pepper: &Pepper, now: Timestamp) -> Option<Self> {
+    pub(crate) fn read(text: &str, peppers: &Peppers, now: Timestamp) -> Option<Self> {
         let (body, signature) = text.strip_prefix(PREFIX)?.split_once('.')?;
         let body = URL_SAFE_NO_PAD.decode(body).ok()?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        if !pepper.verify(&[DOMAIN, &body].concat(), &signature) {
+        if !peppers.verify(&[DOMAIN, &body].concat(), &signature) {
             return None;
         }
         let token: Self = serde_json::from_slice(&body).ok()?;
@@ -124,16 +124,19 @@ mod tests {
 
     #[test]
     fn a_token_is_valid_until_it_expires_and_forged_ones_are_rejected() {
-        let pepper = Pepper::new([3; 32], 1);
-        let text = token().sign(&pepper).unwrap();
-        assert_eq!(Token::read(&text, &pepper, at(999)), Some(token()));
-        assert_eq!(Token::read(&text, &pepper, at(1_000)), None);
-        assert_eq!(Token::read(&text, &Pepper::new([4; 32], 1), at(0)), None);
+        let peppers = Peppers::from(Pepper::new([3; 32]));
+        let text = token().sign(&peppers.current).unwrap();
+        assert_eq!(Token::read(&text, &peppers, at(999)), Some(token()));
+        assert_eq!(Token::read(&text, &peppers, at(1_000)), None);
+        let mut other = Peppers::from(Pepper::new([4; 32]));
+        assert_eq!(Token::read(&text, &other, at(0)), None);
+        other.previous = Some(peppers.current.clone());
+        assert_eq!(Token::read(&text, &other, at(999)), Some(token()));
         for index in PREFIX.len()..text.len() - 1 {
             let mut bytes = text.clone().into_bytes();
             bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
             let forged = String::from_utf8(bytes).unwrap();
-            assert_eq!(Token::read(&forged, &pepper, at(0)), None, "{index}");
+            assert_eq!(Token::read(&forged, &peppers, at(0)), None, "{index}");
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) async fn revoke(
         Problem::field(Kind::Invalid, "#/token", detail)
     };
     let now = clock::now();
-    let token = Token::read(text, gateway.credentials.pepper(), now).ok_or_else(unknown)?;
+    let token = Token::read(text, gateway.credentials.peppers(), now).ok_or_else(unknown)?;
     gateway.credentials.catch_up(gateway.commands.log()).await?;
     let key = gateway.credentials.key(token.key).ok_or_else(unknown)?;
     if key.tenant != principal.tenant {

@@ -9,4 +9,5 @@ mod idempotency;
 mod quota_counter;
 mod read;
 mod topology;
+mod vault;
 mod work;

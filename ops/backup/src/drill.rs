@@ -156,7 +156,7 @@ impl Lab<'_> {
 
     async fn build_read_models(&self) -> Result<(), BackupError> {
         let (nats, database) = (self.nats()?, self.database()?);
-        let codec = Codec::new(OpenVault::open(nats, &self.keys.master).await?);
+        let codec = Codec::new(OpenVault::open_with(nats, &self.keys.master).await?);
         let log = Log::open(nats.clone()).await?;
         let vault = newest_vault(self.repository, self.manifest).await?;
         settle(self.repository, &vault, database, &log, &codec).await?;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use ffapi_domain::restoration::{CATEGORY, LogEvent};
 use ffapi_nats::{
-    Actor, Codec, Decision, Log, Message, Nats, RawStream, Record, Vault as OpenVault,
+    Actor, Codec, Decision, Log, MasterKeys, Message, Nats, RawStream, Record, Vault as OpenVault,
     topology::{self, ANCHORS, AUDIT, EVENTS, IDEM, LogIdentity, VAULT},
 };
 use ffapi_projections::{Anchor, Database, Runner, Webhooks, archive, webhooks};
@@ -86,7 +86,7 @@ impl Restore {
         &self,
         repository: &Repository,
         nats: &Nats,
-        master_key: &[u8; 32],
+        master_keys: &MasterKeys,
         archive: Option<&Database>,
     ) -> Result<Restored, BackupError> {
         let manifest = repository.backup(&self.backup).await?;
@@ -112,7 +112,7 @@ impl Restore {
             }
             from_archive(nats, database, self.sequence).await?;
         }
-        let vault = OpenVault::open(nats, master_key).await?;
+        let vault = OpenVault::open_with(nats, master_keys).await?;
         let sequence = self.record(nats, &Codec::new(vault), &manifest).await?;
         ffapi_nats::failpoint::hit("restore.before_end");
         topology::end_restore(nats, &identity).await?;

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use ffapi_embedded::{NatsServer, Postgres};
 use ffapi_nats::{
-    Codec, Log, Nats, NatsConfig, RawStream, SignedHeads, Vault as OpenVault,
+    Codec, Log, MasterKeys, Nats, NatsConfig, RawStream, SignedHeads, Vault as OpenVault,
     topology::{self, EVENTS, LogIdentity},
 };
 use ffapi_projections::{
@@ -33,12 +33,12 @@ pub struct Verified {
 }
 
 /// The secrets that a verification needs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct VerificationKeys {
-    /// The master key of the vault.
-    pub master: [u8; 32],
-    /// The public key of the signed heads; they are not compared without.
-    pub verifying: Option<[u8; 32]>,
+    /// The master keys of the vault.
+    pub master: MasterKeys,
+    /// The public keys of the signed heads; they are not compared without.
+    pub verifying: Vec<[u8; 32]>,
 }
 
 /// Private servers in a temporary folder, deleted when dropped. Must be started on a thread that
@@ -145,7 +145,7 @@ async fn compare(
         if opened.is_none() {
             let identity = LogIdentity { log_id: manifest.log_id, epoch: manifest.epoch };
             topology::end_restore(nats, &identity).await?;
-            let codec = Codec::new(OpenVault::open(nats, &keys.master).await?);
+            let codec = Codec::new(OpenVault::open_with(nats, &keys.master).await?);
             opened = Some((Log::open(nats.clone()).await?, codec));
         }
         let Some((log, codec)) = &opened else { continue };
@@ -172,12 +172,9 @@ pub(crate) async fn compare_chain(
     verified: &mut Verified,
 ) -> Result<(), BackupError> {
     let heads = SignedHeads::new(nats.clone());
-    let verifier = keys.verifying.map(|key| AnchorVerifier::new(key, heads)).transpose();
-    let verifier = verifier.map_err(|error| BackupError::refused(error.to_string()))?;
-    let mut anchors = match &verifier {
-        Some(verifier) => verifier.anchors().await?,
-        None => vec![],
-    };
+    let verifier = AnchorVerifier::new(keys.verifying.iter().copied(), heads)
+        .map_err(|error| BackupError::refused(error.to_string()))?;
+    let mut anchors = if keys.verifying.is_empty() { vec![] } else { verifier.anchors().await? };
     anchors.retain(|anchor| anchor.of.table() == "archive");
     let stream = RawStream::new(nats.clone(), EVENTS);
     let (mut hash, mut last) = (Vec::new(), 0);
@@ -199,7 +196,7 @@ pub(crate) async fn compare_chain(
             }
             for anchor in anchors.iter().filter(|anchor| anchor.sequence == last) {
                 verified.anchors = verified.anchors.saturating_add(1);
-                let is_signed = verifier.as_ref().is_some_and(|verifier| verifier.holds(anchor));
+                let is_signed = verifier.holds(anchor);
                 if anchor.hash != here || !is_signed {
                     verified.faults.push(format!("message {last} is not what was signed"));
                 }

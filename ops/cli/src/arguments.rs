@@ -69,6 +69,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: KeysVerb,
     },
+    /// Rotate the master key and the pepper
+    Secrets {
+        #[command(subcommand)]
+        verb: SecretsVerb,
+    },
     /// Create NATS users for tenants
     Nats {
         #[command(subcommand)]
@@ -199,6 +204,7 @@ impl Verb {
             | Self::Doctor { .. }
             | Self::Config { .. }
             | Self::Keys { .. }
+            | Self::Secrets { .. }
             | Self::Nats { .. }
             | Self::Audit { .. }
             | Self::Backup { .. }
@@ -274,6 +280,14 @@ pub(crate) enum KeysVerb {
         #[arg(long)]
         tier: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsVerb {
+    /// Encrypt what the vault has under the current master key
+    Rewrap,
+    /// Show what still depends on a previous master key or pepper; exit with 0 if nothing does
+    Status,
 }
 
 #[derive(Debug, Subcommand)]

@@ -176,7 +176,7 @@ async fn chosen(
     };
     let files = ffapi_backup::files(&repository, &manifest).await?;
     let secrets = secrets(config, &files)?;
-    let keys = VerificationKeys { master: secrets.master()?, verifying: secrets.verifying().ok() };
+    let keys = VerificationKeys { master: secrets.master()?, verifying: secrets.all_verifying()? };
     Ok((repository, manifest, keys))
 }
 

@@ -21,6 +21,7 @@ mod replay;
 mod report;
 mod roles;
 mod rotation;
+mod secret_rotation;
 mod secrets;
 mod service_manager;
 mod ship;
@@ -97,6 +98,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Config { verb: ConfigVerb::Print } => config::print(&config),
         Verb::Config { verb: ConfigVerb::Validate } => config::validate(&config),
         Verb::Keys { verb } => keys::run(&config, verb).await,
+        Verb::Secrets { verb } => secret_rotation::run(&config, &verb).await,
         Verb::Nats { verb } => subscriber::make(verb),
         Verb::Audit { verb } => audit::run(&config, verb).await,
         Verb::Backup { verb } => Box::pin(backup::run(&config, folder, verb)).await,
@@ -144,6 +146,7 @@ const fn is_operator(verb: &Verb) -> bool {
         Verb::Topology { .. }
             | Verb::Doctor { .. }
             | Verb::Keys { .. }
+            | Verb::Secrets { .. }
             | Verb::Audit { .. }
             | Verb::Backup { .. }
             | Verb::Projections { .. }
@@ -175,7 +178,7 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         Verb::Projector => Role::Projector.secrets(),
         Verb::Conductor => Role::Conductor.secrets(),
         Verb::Worker(asked) => Role::Worker(asked.lifetime()).secrets(),
-        Verb::Keys { .. } => &[Secret::Master, Secret::Pepper],
+        Verb::Keys { .. } | Verb::Secrets { .. } => &[Secret::Master, Secret::Pepper],
         Verb::Audit { verb: AuditVerb::Verify } => &[Secret::Master, Secret::Verifying],
         Verb::Backup { verb: BackupVerb::Verify(_) | BackupVerb::Drill(_) } | Verb::Restore(_) => {
             &[Secret::Master, Secret::Verifying]

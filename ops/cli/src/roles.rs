@@ -64,7 +64,7 @@ impl AppContext {
     pub(crate) async fn new(config: &Config) -> anyhow::Result<Self> {
         let nats = connect(config).await?;
         let (database, requests) = databases(config)?;
-        let vault = Vault::open(&nats, &config.secrets.master()?).await?;
+        let vault = Vault::open_with(&nats, &config.secrets.master()?).await?;
         let codec = Codec::new(vault.clone());
         let log = Log::open(nats).await?;
         Ok(Self { commands: Arc::new(Commands::new(log, codec)), database, requests, vault })
@@ -150,7 +150,7 @@ async fn start(
         Role::Gateway => {
             let max_lag = Duration::from_millis(config.gateway.max_key_lag);
             let directory =
-                CredentialStore::new(config.secrets.pepper()?, config.tiers.clone(), max_lag);
+                CredentialStore::new(config.secrets.peppers()?, config.tiers.clone(), max_lag);
             let directory = Arc::new(directory);
             let known = Arc::clone(&directory);
             let following = {

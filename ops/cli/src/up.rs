@@ -153,7 +153,8 @@ fn secrets(data_dir: &Path) -> anyhow::Result<Secrets> {
 
 /// Writes the secrets atomically: the data is unreadable without them.
 fn write_secrets(path: &Path, secrets: &Secrets) -> anyhow::Result<()> {
-    let Secrets { master_key, pepper, signing_key, verifying_key: _ } = secrets;
+    // None of them was rotated yet.
+    let Secrets { master_key, pepper, signing_key, .. } = secrets;
     let kept = json!({ "master_key": master_key, "pepper": pepper, "signing_key": signing_key });
     Ok(private::write(path, &kept.to_string())?)
 }

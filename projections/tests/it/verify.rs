@@ -43,7 +43,7 @@ impl TestServers {
     async fn verdict(&self) -> Verdict {
         let log = self.commands.log();
         let key = ffapi_projections::verifying_key([3; 32]);
-        let notary = AnchorVerifier::new(key, SignedHeads::new(log.nats().clone())).unwrap();
+        let notary = AnchorVerifier::new([key], SignedHeads::new(log.nats().clone())).unwrap();
         verify(&self.database, log, self.commands.codec(), &notary).await.unwrap()
     }
 

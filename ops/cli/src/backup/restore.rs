@@ -7,7 +7,7 @@ use anyhow::Context;
 use ffapi_backup::{Lost, Plan, Point, Repository, Restore, Restored};
 use ffapi_domain::Timestamp;
 use ffapi_embedded::{NatsServer, Postgres, private};
-use ffapi_nats::{Codec, Log, Nats, NatsConfig, RawStream, Vault, topology::EVENTS};
+use ffapi_nats::{Codec, Log, MasterKeys, Nats, NatsConfig, RawStream, Vault, topology::EVENTS};
 use ffapi_projections::{Database, PostgresConfig, archive};
 
 use super::{SECRETS, readable, secrets, servers};
@@ -106,11 +106,11 @@ async fn finish(
     restored: &Restored,
     nats: &Nats,
     database: &Database,
-    master: &[u8; 32],
+    master: &MasterKeys,
 ) -> anyhow::Result<()> {
     database.migrate().await?;
     database.clear().await?;
-    let codec = Codec::new(Vault::open(nats, master).await?);
+    let codec = Codec::new(Vault::open_with(nats, master).await?);
     let log = Log::open(nats.clone()).await?;
     let due = Box::pin(restore.deliveries(repository, database, &log, &codec)).await?;
     println!(
@@ -156,7 +156,7 @@ async fn read_models(config: &Config, repository: &Repository) -> anyhow::Result
     let (nats, database) = servers(config).await?;
     database.migrate().await?;
     database.clear().await?;
-    let codec = Codec::new(Vault::open(&nats, &config.secrets.master()?).await?);
+    let codec = Codec::new(Vault::open_with(&nats, &config.secrets.master()?).await?);
     let log = Log::open(nats).await?;
     let due = ffapi_backup::settle_newest(repository, &database, &log, &codec);
     let due = Box::pin(due).await?;

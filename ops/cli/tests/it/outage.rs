@@ -115,7 +115,7 @@ async fn a_gateway_with_a_frozen_log_is_not_ready_and_rejects_no_key_that_may_be
     };
     let key = || {
         let id = ffapi_domain::KeyId::from_uuid(uuid::Uuid::now_v7());
-        ffapi_gateway::mint(&ffapi_gateway::Pepper::new([9; 32], 1), id, [9; 32]).secret
+        ffapi_gateway::mint(&ffapi_gateway::Pepper::new([9; 32]), id, [9; 32]).secret
     };
     let ready = async || ask("/health/ready", "").await;
     until(ready, |status| *status == StatusCode::OK).await;

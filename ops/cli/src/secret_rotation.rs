@@ -1,0 +1,72 @@
+//! Rotation of the secrets that stored data depends on: docs/secrets.md has the steps.
+
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use ffapi_domain::{
+    Decider, Timestamp,
+    key::{Key, KeyEvent, KeyState},
+};
+use ffapi_nats::Decision;
+
+use crate::{arguments::SecretsVerb, config::Config, roles::AppContext};
+
+/// `ffapi secrets`.
+#[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
+pub(crate) async fn run(config: &Config, verb: &SecretsVerb) -> anyhow::Result<()> {
+    let context = AppContext::new(config).await?;
+    if matches!(verb, SecretsVerb::Rewrap) {
+        println!("{} values were encrypted again", context.vault.rewrap().await?);
+    }
+    let usage = context.vault.usage().await?;
+    println!(
+        "vault: {} values under the current master key, {} under others, {} under unknown ones",
+        usage.current, usage.others, usage.unreadable
+    );
+    let mut is_done = usage.others.saturating_add(usage.unreadable) == 0;
+    if matches!(verb, SecretsVerb::Status) {
+        let version = config.secrets.pepper()?.version;
+        let (keys, now) = (keys(&context).await?, now());
+        let older: Vec<&String> = keys
+            .iter()
+            .filter(|(_, key)| match key {
+                KeyState::Active(key) if key.is_expired(now) => false,
+                KeyState::Active(key) => {
+                    key.valid_secrets(now).any(|secret| secret.pepper_version != version)
+                }
+                KeyState::Unknown | KeyState::Revoked(_) => false,
+            })
+            .map(|(name, _)| name)
+            .collect();
+        println!("keys: {} of {} depend on another pepper", older.len(), keys.len());
+        for name in &older {
+            println!("  {name}");
+        }
+        is_done &= older.is_empty();
+    }
+    anyhow::ensure!(is_done, "something depends on previous secrets: keep them");
+    Ok(())
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Every key by tenant and id.
+async fn keys(context: &AppContext) -> anyhow::Result<BTreeMap<String, KeyState>> {
+    let (log, codec) = (context.commands.log(), context.commands.codec());
+    let mut keys: BTreeMap<String, KeyState> = BTreeMap::new();
+    let mut pages = log.pages("ev.key.>", log.last_sequence().await?);
+    while let Some(messages) = pages.next().await? {
+        for message in &messages {
+            let Some((_, tenant, id)) = message.address() else { continue };
+            let decision: Decision<KeyEvent> = codec.decode(&message.payload).await?;
+            let key = keys.entry(format!("{tenant} {id}")).or_default();
+            *key = decision.events.iter().fold(std::mem::take(key), Key::evolve);
+        }
+    }
+    Ok(keys)
+}
