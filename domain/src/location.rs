@@ -1,11 +1,14 @@
 //! Where a file is, as the API names it.
 
+mod put;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use url::Url;
 
+pub use self::put::{BadPut, PutTarget, signature_end};
 use crate::{JobId, Tenant, UploadId};
 
 /// The storage backend of a path without a scheme.
@@ -18,7 +21,7 @@ pub const DEFAULT_BACKEND: &str = "local";
 pub enum Location {
     /// A file that was sent to `POST /uploads`.
     Upload(UploadId),
-    /// `https://…` or `http://…`: an input on another server.
+    /// `https://…` or `http://…`: an input on another server, or where an output is put.
     Web(Url),
     /// `backend://path`.
     Object {
@@ -83,11 +86,12 @@ impl Location {
         }
     }
 
-    /// A file inside this location, taken as a folder; `name` is chosen by the server.
+    /// A file inside this location, taken as a folder or a template; `name` is chosen by the server.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
         match self {
-            Self::Upload(_) | Self::Web(_) | Self::JobOutput { .. } => self.clone(),
+            Self::Upload(_) | Self::JobOutput { .. } => self.clone(),
+            Self::Web(template) => Self::Web(put::filled(template, name)),
             Self::Object { backend, path } => {
                 Self::Object { backend: backend.clone(), path: format!("{path}/{name}") }
             }
@@ -110,14 +114,8 @@ impl Location {
     /// For display: without the query of a URL, which may be a signature that grants access.
     pub fn shown(&self) -> String {
         match self {
-            Self::Web(url) if url.query().is_some() => {
-                let mut bare = url.clone();
-                bare.set_query(None);
-                format!("{bare}?…")
-            }
-            Self::Upload(_) | Self::Web(_) | Self::Object { .. } | Self::JobOutput { .. } => {
-                self.to_string()
-            }
+            Self::Web(url) => put::shown(url),
+            Self::Upload(_) | Self::Object { .. } | Self::JobOutput { .. } => self.to_string(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod input_location;
 mod operation;
+mod output_location;
 pub(crate) mod value;
 
 use ffapi_domain::media::{MediaRequest, Overwrite};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 pub(crate) use self::{
     input_location::InputLocation,
     operation::{OperationJson, operations, show as show_operation},
+    output_location::{OutputLocation, overwrite_at},
 };
 
 /// What to do if the output already exists.

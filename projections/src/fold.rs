@@ -109,9 +109,10 @@ pub(crate) fn documents<R: serde::Serialize>(
     rows.iter().map(document).collect()
 }
 
-/// JSON pointers to the URLs of a job's inputs. Other fields with texts of the client stay
-/// unchanged.
-const ADDRESS_POINTERS: [&str; 3] = ["/request", "/input", "/summary/input"];
+/// JSON pointers to the URLs of a job's inputs, and of its output. Other fields with texts of the client
+/// stay unchanged.
+const ADDRESS_POINTERS: [&str; 5] =
+    ["/request", "/input", "/output", "/summary/input", "/summary/output"];
 
 /// Removes the query strings of URLs, which may hold a signature that grants access. Workers read
 /// the complete URLs from the log.
@@ -156,12 +157,14 @@ mod tests {
         let labels = json!({ "see": signed });
         let row = json!({
             "request": { "Convert": { "input": signed, "operations": [{ "image": signed }] } },
-            "input": signed, "summary": { "input": signed, "metadata": labels },
+            "input": signed, "output": signed,
+            "summary": { "input": signed, "output": signed, "metadata": labels },
         });
         let kept = without_signatures(row);
         let expected = json!({
             "request": { "Convert": { "input": shown, "operations": [{ "image": shown }] } },
-            "input": shown, "summary": { "input": shown, "metadata": labels },
+            "input": shown, "output": shown,
+            "summary": { "input": shown, "output": shown, "metadata": labels },
         });
         assert_eq!(kept, expected);
         assert_eq!(

@@ -159,10 +159,11 @@ pub async fn count_with_unexpired_outputs(
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// SQL condition: outputs not expired, and completed before `$1` or kept until before `$2`. Each side of
+/// SQL condition: outputs not expired, in a store, and completed before `$1` or kept until before `$2`. Each side of
 /// the `OR` has a partial index.
 const KEPT: &str = "doc #>> '{summary,status}' = 'completed'
     AND doc #>> '{summary,outputs_expired_at}' IS NULL
+    AND COALESCE(doc #>> '{summary,output}', '') !~ '^https?://'
     AND jsonb_array_length(doc -> 'outputs') > 0
     AND ((doc #> '{summary,keep}' IS NULL AND doc #>> '{summary,completed_at}' < $1)
         OR (doc #> '{summary,keep}' IS NOT NULL AND doc #>> '{summary,keep_until}' < $2))";

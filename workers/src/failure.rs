@@ -4,7 +4,7 @@ use std::{borrow::Borrow, io};
 
 use ffapi_domain::job::FailureCode;
 use ffapi_media::MediaError;
-use ffapi_storage::StorageError;
+use ffapi_storage::{EgressError, PutError, StorageError};
 
 /// Maps a storage error to a job's failure.
 pub(crate) fn failed(error: impl Borrow<StorageError>) -> MediaError {
@@ -21,6 +21,21 @@ pub(crate) fn failed(error: impl Borrow<StorageError>) -> MediaError {
         | StorageError::Unavailable(_) => FailureCode::StorageUnavailable,
     };
     // Without the cause: it may name an endpoint, which is the operator's.
+    MediaError { code, message: error.to_string() }
+}
+
+/// Maps the failure to put an output at a URL to a job's failure.
+pub(crate) fn put_failed(error: PutError) -> MediaError {
+    let code = match &error {
+        PutError::Expired { .. } => FailureCode::OutputUrlExpired,
+        PutError::Busy { .. } | PutError::Egress(EgressError::Unreachable { .. }) => {
+            FailureCode::OutputUnreachable
+        }
+        PutError::Denied { .. } | PutError::Rejected { .. } | PutError::Egress(_) => {
+            FailureCode::OutputForbidden
+        }
+        PutError::Storage(_) | PutError::Changed => FailureCode::StorageUnavailable,
+    };
     MediaError { code, message: error.to_string() }
 }
 

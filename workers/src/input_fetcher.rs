@@ -150,6 +150,7 @@ fn output_missing(missing: &OutputMissing) -> MediaError {
         OutputMissing::NotYet(_) | OutputMissing::Ended { .. } => FailureCode::InputJobFailed,
         OutputMissing::Deleted(_)
         | OutputMissing::NoSuchName { .. }
+        | OutputMissing::Put(_)
         | OutputMissing::NoOutputs { .. } => FailureCode::InputNotFound,
     };
     MediaError { code, message: missing.to_string() }

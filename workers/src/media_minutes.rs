@@ -83,6 +83,8 @@ impl Charged {
                     | FailureCode::QuotaExceeded
                     | FailureCode::StorageFull
                     | FailureCode::OutputExists
+                    | FailureCode::OutputForbidden
+                    | FailureCode::OutputUrlExpired
             ),
             _ => true,
         };

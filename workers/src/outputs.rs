@@ -66,6 +66,11 @@ pub(crate) fn location(history: &History<JobEvent>) -> Option<&Location> {
 const FOLDER_EXTENSIONS: [&str; 12] =
     ["m3u8", "mpd", "mp4", "m4s", "ts", "vtt", "bin", "jpg", "jpeg", "png", "webp", "gif"];
 
+/// True for a segment that names no file, but a folder: URLs are normalised by it.
+fn is_special(segment: &str) -> bool {
+    matches!(segment, "" | "." | "..")
+}
+
 /// The name that the child's file `made` is listed under, and its location; none if the request has
 /// no such output.
 pub(crate) fn destination(
@@ -75,10 +80,10 @@ pub(crate) fn destination(
 ) -> Option<(String, Location)> {
     if request.makes_folder() {
         let (_, extension) = made.rsplit_once('.')?;
-        let known = FOLDER_EXTENSIONS.contains(&extension);
+        let known = FOLDER_EXTENSIONS.contains(&extension) && !made.split('/').any(is_special);
         return known.then(|| (made.to_owned(), output.child(made)));
     }
-    let own = output.file_name().unwrap_or(OUTPUT);
+    let own = output.file_name().filter(|name| !name.is_empty()).unwrap_or(OUTPUT);
     let rest = made.strip_prefix(OUTPUT).filter(|rest| !rest.contains('/'))?;
     let number = rest.strip_prefix('-').and_then(|rest| rest.split('.').next()?.parse().ok());
     let name = match (Numbered::parse(own), number) {

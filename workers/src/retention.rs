@@ -278,7 +278,7 @@ impl Retention {
         }
         let storage = self.storage.of(tenant);
         let mut later_outputs = LaterOutputs::new(&self.commands, job);
-        for file in &job.outputs {
+        for file in job.outputs.iter().filter(|file| !file.is_put()) {
             let location =
                 file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
             let Some(location) = location else { continue };

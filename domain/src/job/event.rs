@@ -270,6 +270,12 @@ pub enum FailureCode {
     StorageFull,
     /// The output name is taken.
     OutputExists,
+    /// The output's URL may not be sent to, or its host rejects the file.
+    OutputForbidden,
+    /// The signature of the output's URL has ended.
+    OutputUrlExpired,
+    /// The host of the output's URL does not respond, or asks to try again later.
+    OutputUnreachable,
     /// The media process crashed.
     MediaCrashed,
     /// The media process stopped making progress.
@@ -310,8 +316,11 @@ impl FailureCode {
             | Self::QuotaExceeded
             | Self::TimeLimitExceeded
             | Self::StorageFull
-            | Self::OutputExists => RetryHint::NoRetry,
+            | Self::OutputExists
+            | Self::OutputForbidden
+            | Self::OutputUrlExpired => RetryHint::NoRetry,
             Self::InputUnreachable
+            | Self::OutputUnreachable
             | Self::InputJobFailed
             | Self::MediaCrashed
             | Self::MediaStalled
@@ -335,6 +344,9 @@ impl FailureCode {
         Self::QuotaExceeded,
         Self::StorageFull,
         Self::OutputExists,
+        Self::OutputForbidden,
+        Self::OutputUrlExpired,
+        Self::OutputUnreachable,
         Self::MediaCrashed,
         Self::MediaStalled,
         Self::ResourceExhausted,
@@ -358,6 +370,9 @@ impl FailureCode {
             Self::QuotaExceeded => "quota_exceeded",
             Self::StorageFull => "storage_full",
             Self::OutputExists => "output_exists",
+            Self::OutputForbidden => "output_forbidden",
+            Self::OutputUrlExpired => "output_url_expired",
+            Self::OutputUnreachable => "output_unreachable",
             Self::MediaCrashed => "media_crashed",
             Self::MediaStalled => "media_stalled",
             Self::ResourceExhausted => "resource_exhausted",
@@ -376,7 +391,7 @@ pub struct OutputFile {
     /// Name relative to the job's output location.
     #[serde(deserialize_with = "once_clear")]
     pub name: Personal<String>,
-    /// Its final location.
+    /// Its final location; of a URL at which it is put, without the query.
     pub location: Personal<String>,
     /// Size in bytes.
     pub size: u64,
@@ -388,6 +403,14 @@ pub struct OutputFile {
     /// Its streams, as read back from the file.
     #[serde(default)]
     pub streams: Vec<StreamSummary>,
+}
+
+impl OutputFile {
+    /// True if it was put at a URL, so that no store has it. Its location is then the URL as it is shown.
+    pub fn is_put(&self) -> bool {
+        let is_url = |text: &String| text.starts_with("https://") || text.starts_with("http://");
+        self.location.as_ref().is_some_and(is_url)
+    }
 }
 
 /// One stream of an output, as read back from the file.

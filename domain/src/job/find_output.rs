@@ -5,6 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::{JobStatus, JobView, OutputFile};
 use crate::{
     JobId,
+    location::Location,
     media::{MediaRequest, Numbered},
 };
 
@@ -35,6 +36,12 @@ pub enum OutputMissing {
         /// The names that it has, as far as they are known; the first ones of many.
         names: Vec<String>,
     },
+    /// They are put at URLs.
+    #[error(
+        "{0} puts its outputs at a URL, from which they cannot be read here: give a URL at which the file can \
+         be downloaded"
+    )]
+    Put(JobId),
     /// Its kind makes no outputs.
     #[error("{job} is a job of kind `{kind}`, which makes no outputs")]
     NoOutputs {
@@ -97,6 +104,9 @@ impl MediaRequest {
         let Some(output) = self.output() else {
             return Err(OutputMissing::NoOutputs { job, kind: self.kind() });
         };
+        if output.as_ref().is_some_and(Location::is_put) {
+            return Err(OutputMissing::Put(job));
+        }
         let own = output.as_ref().and_then(|output| output.file_name());
         match own {
             Some(own)
@@ -122,7 +132,6 @@ mod tests {
     use crate::{
         Personal, Timestamp,
         job::{EventMetadata, JobEvent, JobSpec},
-        location::Location,
         media::{Convert, Overwrite, Probe},
     };
 
@@ -193,6 +202,8 @@ mod tests {
         let cancelled = job(convert_to("a.mp4"), [JobEvent::Cancelled {}]);
         let ended = OutputMissing::Ended { job: id(), status: JobStatus::Cancelled };
         assert_eq!(cancelled.find_output("a.mp4"), Err(ended));
+        let put = job(convert_to("https://host/a.mp4?sig=x"), []);
+        assert_eq!(put.find_output("a.mp4"), Err(OutputMissing::Put(id())));
         let probe = job(MediaRequest::Probe(Probe { input: Personal::Erased }), []);
         let none = OutputMissing::NoOutputs { job: id(), kind: "probe" };
         assert_eq!(probe.find_output("a.mp4"), Err(none));

@@ -43,12 +43,14 @@ fn extension(name: &str) -> String {
 }
 
 impl JobView {
-    /// The outputs that pages and players start from; none once they are deleted or erased.
+    /// The outputs that pages and players start from; none once they are deleted or erased, or if they were
+    /// put at URLs.
     pub fn playback(&self) -> PlaybackOutputs<'_> {
         if self.summary.outputs_expired_at.is_some() {
             return PlaybackOutputs::default();
         }
-        let names = self.outputs.iter().filter_map(|output| output.name.as_ref());
+        let stored = self.outputs.iter().filter(|output| !output.is_put());
+        let names = stored.filter_map(|output| output.name.as_ref());
         PlaybackOutputs::among(names.map(String::as_str))
     }
 }

@@ -1,6 +1,7 @@
 mod analyze;
 mod convert;
 mod probe;
+mod put;
 mod stills;
 mod stream;
 mod thumbnails;
@@ -128,10 +129,11 @@ impl MediaRequest {
         }
     }
 
-    /// Files that the job writes whatever its input is, as far as the request says: the output, or of a
-    /// folder the files that every job of this kind has.
+    /// Files that the job writes to a store whatever its input is, as far as the request says: the output,
+    /// or of a folder the files that every job of this kind has.
     pub fn certain_outputs(&self) -> Vec<Location> {
-        let Some(output) = self.output().and_then(Personal::as_ref) else { return vec![] };
+        let output = self.output().and_then(Personal::as_ref).filter(|output| !output.is_put());
+        let Some(output) = output else { return vec![] };
         let children = |names: &[&str]| names.iter().map(|name| output.child(name)).collect();
         match self {
             Self::Convert(_) => {
@@ -172,6 +174,7 @@ impl MediaRequest {
             let detail = format!("a job reads at most {MAX_INPUTS} files, this one {inputs}");
             return Err(PlanRejection::at("#/input", detail));
         }
+        self.check_put()?;
         match self {
             Self::Convert(convert) => plan(convert, None, capabilities).map(|_| ()),
             Self::Probe(_) => Ok(()),

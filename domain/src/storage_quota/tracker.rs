@@ -145,7 +145,8 @@ impl StorageQuotaTracker {
             JobEvent::OutputsSealed { outputs, .. } => {
                 let files = self.mark_dirty(tenant);
                 let mut staged = Vec::new();
-                for (number, OutputFile { location, size, .. }) in outputs.iter().enumerate() {
+                let stored = outputs.iter().enumerate().filter(|(_, output)| !output.is_put());
+                for (number, OutputFile { location, size, .. }) in stored {
                     let path = PathHash::of(&format!("{id}/{number}"));
                     files.add_file(path, File { thing, bytes: (*size).max(MIN_FILE_BYTES) });
                     if let Some(location) = location.as_ref() {
@@ -333,6 +334,15 @@ mod tests {
             &UploadEvent::Completed { file_name, size: 1, sha256, media },
         );
         assert_eq!(report(&mut tracker, 1), Some((1, vec![])));
+    }
+
+    #[test]
+    fn outputs_that_are_put_at_urls_do_not_count() {
+        let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
+        let job = JobId::from_uuid(Uuid::from_u128(1));
+        tracker.job(&tenant, job, &sealed("https://host/a.mp4?…", 5));
+        tracker.job(&tenant, job, &JobEvent::Completed { attempt: 1 });
+        assert_eq!(report(&mut tracker, 1), None);
     }
 
     #[test]

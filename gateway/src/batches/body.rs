@@ -246,8 +246,9 @@ fn map_strings(value: &mut Value, replace: &impl Fn(&str) -> String) {
 fn duplicate_outputs(jobs: &[(String, BatchJob)]) -> Vec<Problem> {
     let mut seen = BTreeSet::new();
     let outputs = jobs.iter().filter_map(|(part, job)| {
-        let output = job.spec.request.output()?.as_ref()?.to_string();
-        (!seen.insert(output.clone())).then(|| {
+        let output = job.spec.request.output()?.as_ref()?;
+        (!seen.insert(output.to_string())).then(|| {
+            let output = output.shown();
             let detail = format!("another job of the batch writes {output}; choose another name");
             invalid("#/output", detail).within(part)
         })

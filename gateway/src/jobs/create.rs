@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 use ffapi_domain::{
     Personal, Timestamp,
     job::{JobSpec, PresetRef, Priority},
+    location::Location,
     media::{Fallback, Hardware, MediaRequest, Pool},
     preset::PresetSelector,
 };
@@ -94,6 +95,11 @@ pub(crate) trait Create {
             let detail =
                 "at most 32 labels, each with a name of 1 to 64 and a value of up to 1024 bytes";
             return Err(Problem::field(Kind::Invalid, "#/metadata", detail));
+        }
+        let is_put = request.output().and_then(Personal::as_ref).is_some_and(Location::is_put);
+        if is_put && options.keep.is_some() {
+            let detail = "outputs that are put at URLs are not kept here: leave `keep` out";
+            return Err(Problem::field(Kind::Invalid, "#/keep", detail));
         }
         let not_before = options.not_before.map(|text| {
             text.parse::<Timestamp>().map_err(|_| {

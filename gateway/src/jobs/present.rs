@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use ffapi_domain::{
-    JobId, Timestamp,
+    JobId, Personal, Timestamp,
     job::{JobStatus, JobSummary, JobView, PlaybackOutputs, output_path, output_url_name},
     key::Scope,
+    location::Location,
     retention::RetentionPeriods,
 };
 use poem_openapi::Object;
@@ -73,7 +74,7 @@ impl Presenter<'_> {
     }
 
     fn with_urls(self, job: &JobView, mut body: JobBody) -> JobBody {
-        if !job.outputs.is_empty() {
+        if job.outputs.iter().any(|output| !output.is_put()) {
             body.summary.expires_at = self.expires_at(&job.summary);
         }
         let prices = self.gateway.prices.as_ref();
@@ -89,7 +90,9 @@ impl Presenter<'_> {
     pub(crate) fn summary(self, job: &JobSummary) -> SummaryBody {
         let progress = self.gateway.progress.of(&job.id.to_string(), job.attempt);
         let mut body = summary(job, progress.as_ref());
-        body.expires_at = self.expires_at(job).filter(|_| job.output.is_some());
+        let output = job.output.as_ref();
+        let is_put = output.and_then(Personal::as_ref).is_some_and(Location::is_put);
+        body.expires_at = self.expires_at(job).filter(|_| output.is_some() && !is_put);
         body
     }
 

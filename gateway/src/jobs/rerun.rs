@@ -119,7 +119,13 @@ fn body(spec: &JobSpec) -> Result<Map<String, Value>, Problem> {
     body.retain(|_, value| !value.is_null());
     body.insert("input".to_owned(), text(request.input())?.into());
     if let Some(output) = request.output() {
-        body.insert("output".to_owned(), text(output)?.into());
+        let location = text(output)?;
+        let output = match output.as_ref() {
+            Some(template) if template.is_put_template() => json!({ "put_template": location }),
+            Some(url) if url.is_put() => json!({ "put": location }),
+            Some(_) | None => location.into(),
+        };
+        body.insert("output".to_owned(), output);
         let overwrite = match request.overwrite() {
             Overwrite::Fail => "fail",
             Overwrite::Replace => "replace",

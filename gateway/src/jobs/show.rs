@@ -188,7 +188,7 @@ pub(crate) fn output(job: JobId, output: &OutputFile) -> OutputBody {
         sha256: output.sha256.clone(),
         duration: output.duration,
         streams: Any(json!(output.streams)),
-        url: name.map(|name| output_path(job, name)),
+        url: name.filter(|_| !output.is_put()).map(|name| output_path(job, name)),
     }
 }
 
@@ -209,7 +209,7 @@ pub(crate) fn summary(job: &JobSummary, progress: Option<&Value>) -> SummaryBody
         rerun_of: job.rerun_of.map(|job| job.to_string()),
         preset: job.preset.as_ref().map(ToString::to_string),
         input: job.input.as_ref().map(Location::shown),
-        output: job.output.as_ref().and_then(|output| output.as_ref().map(ToString::to_string)),
+        output: job.output.as_ref().and_then(|output| output.as_ref().map(Location::shown)),
         metadata: Any(json!(job.metadata)),
         created_at: job.created_at.to_string(),
         updated_at: job.updated_at.to_string(),

@@ -5,7 +5,7 @@ use ffapi_domain::{
     JobId, Month, Personal,
     egress::may_connect,
     job::{Job, JobCommand, JobRejection, JobSpec},
-    location::Location,
+    location::{Location, signature_end},
     media::{Capabilities, Fallback, Hardware, MediaRequest, check_segments},
     quota::MINUTE,
     upload::UploadState,
@@ -251,6 +251,7 @@ async fn check_request(
     for (input, _) in request.inputs() {
         if let Some(Location::Web(url)) = input.as_ref() {
             check_host(gateway, url, "#/input")?;
+            check_signature(url)?;
         }
         let Some(Location::Upload(id)) = input.as_ref() else { continue };
         let state = uploads::state(gateway, &principal.tenant, *id).await?;
@@ -259,6 +260,9 @@ async fn check_request(
                 format!("upload {id} does not exist or has expired; POST /uploads creates one");
             return Err(Problem::field(Kind::Invalid, "#/input", detail));
         }
+    }
+    if let Some(Location::Web(url)) = request.output().and_then(Personal::as_ref) {
+        check_host(gateway, url, "#/output")?;
     }
     let storage = gateway.storage.of(&principal.tenant);
     for output in request.certain_outputs() {
@@ -283,6 +287,17 @@ async fn check_request(
             .map_err(|refusal| Problem::field(Kind::Invalid, &refusal.pointer, refusal.detail))?;
     }
     Ok(())
+}
+
+/// Rejects an input whose URL says that its signature has ended.
+fn check_signature(url: &Url) -> Result<(), Problem> {
+    match signature_end(url).filter(|end| *end <= clock::now()) {
+        Some(end) => {
+            let detail = format!("the signature of the URL has ended at {end}; sign it again");
+            Err(Problem::field(Kind::Invalid, "#/input", detail))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Rejects a callback to an address that requests may not be sent to.

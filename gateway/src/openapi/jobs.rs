@@ -24,8 +24,10 @@ fn reference(name: &str) -> Value {
 pub(super) fn describe(document: &mut Value) {
     let name = document.pointer(NAME).cloned().unwrap_or_default();
     // Every union is generated as an object, also one with a text.
-    let input = document.pointer_mut("/components/schemas/InputLocation");
-    input.and_then(Value::as_object_mut).and_then(|schema| schema.remove("type"));
+    for union in ["InputLocation", "OutputLocation"] {
+        let schema = document.pointer_mut(&format!("/components/schemas/{union}"));
+        schema.and_then(Value::as_object_mut).and_then(|schema| schema.remove("type"));
+    }
     let text = "A job with its `kind`: the body of that kind's POST.";
     describe_union(document, "AnyJobRequest", text, &json!({}));
     let text = "A job with its `kind`, and a `name` if other jobs of the batch read its outputs.";

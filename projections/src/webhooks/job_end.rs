@@ -100,12 +100,13 @@ fn outputs(job: &JobView) -> Value {
     let has_manifests = job.outputs.iter().any(|file| is_manifest(&file));
     let listed = job.outputs.iter().filter(|file| !has_manifests || is_manifest(file));
     let shown = listed.take(MAX_OUTPUTS).map(|file| {
+        let stored = file.name.as_ref().filter(|_| !file.is_put());
         json!({
             "name": file.name,
             "size": file.size,
             "sha256": file.sha256,
             "duration": file.duration,
-            "url": file.name.as_ref().map(|name| output_path(job.summary.id, name)),
+            "url": stored.map(|name| output_path(job.summary.id, name)),
         })
     });
     Value::Array(shown.collect())

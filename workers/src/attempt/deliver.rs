@@ -1,4 +1,4 @@
-//! Publishes sealed outputs and completes the job. Idempotent.
+//! Publishes sealed outputs, or puts them at the client's URLs, and completes the job. Idempotent.
 
 use ffapi_domain::{
     Personal,
@@ -9,11 +9,12 @@ use ffapi_domain::{
 };
 use ffapi_media::MediaError;
 use ffapi_nats::failpoint;
+use ffapi_storage::Received;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::{AttemptContext, Outcome, PARALLEL_FILES};
 use crate::{
-    failure::{erased, failed},
+    failure::{erased, failed, put_failed},
     outputs::staged,
     retry_until_decided::retry_until_decided,
 };
@@ -24,6 +25,8 @@ struct Sealed<'a> {
     /// The attempt that sealed them.
     by: u32,
     overwrite: Overwrite,
+    /// Where they are put, if no store is to have them.
+    put: Option<&'a Location>,
 }
 
 impl AttemptContext {
@@ -35,7 +38,9 @@ impl AttemptContext {
         sealed_by: u32,
         outputs: &[OutputFile],
     ) -> Result<Outcome, MediaError> {
-        let sealed = Sealed { release, by: sealed_by, overwrite: request.overwrite() };
+        let output = request.output().and_then(Personal::as_ref);
+        let put = output.filter(|output| output.is_put());
+        let sealed = Sealed { release, by: sealed_by, overwrite: request.overwrite(), put };
         // Playlists name the other files, so they are published after them, in their order.
         let (playlists, files): (Vec<_>, Vec<_>) =
             outputs.iter().enumerate().partition(|(_, output)| is_playlist(output));
@@ -53,7 +58,7 @@ impl AttemptContext {
         if completed.is_err() {
             return Ok(Outcome::Superseded);
         }
-        if let Some(output) = request.output().and_then(Personal::as_ref) {
+        if let Some(output) = output {
             // Also removes what earlier attempts that died left behind.
             self.storage(release).clear_staging(release.job, release.attempt, output).await;
         }
@@ -67,10 +72,17 @@ impl AttemptContext {
         number: usize,
         output: &OutputFile,
     ) -> Result<(), MediaError> {
-        let to = output.location.as_ref().ok_or_else(|| erased("output"))?;
-        let to = Location::try_from(to.clone()).map_err(|_| erased("output"))?;
         let staged = staged(sealed.release.job, sealed.by, number);
         let storage = self.storage(sealed.release);
+        if let Some(put) = sealed.put {
+            let name = output.name.as_ref().ok_or_else(|| erased("output"))?;
+            let to = if put.is_put_template() { put.child(name) } else { put.clone() };
+            let file = Received { size: output.size, sha256: output.sha256.clone() };
+            let egress = &self.input_fetcher.egress;
+            return storage.put(egress, &staged, &to, &file).await.map_err(put_failed);
+        }
+        let to = output.location.as_ref().ok_or_else(|| erased("output"))?;
+        let to = Location::try_from(to.clone()).map_err(|_| erased("output"))?;
         let published = storage.publish(&staged, &to, &output.sha256, sealed.overwrite);
         published.await.map_err(failed)
     }

@@ -25,7 +25,7 @@ use super::{
     watch::{Watched, Watching},
 };
 use crate::{
-    failure::{crashed, erased, failed},
+    failure::{crashed, erased, failed, put_failed},
     input_fetcher::TaskInputs,
     media_minutes::Charged,
     outputs::{self, OUTPUT, staged},
@@ -78,6 +78,9 @@ impl AttemptContext {
             Some(output) => Some(output.as_ref().ok_or_else(|| erased("output"))?),
             None => None,
         };
+        if let Some(Location::Web(url)) = output {
+            ffapi_storage::check_signature(url).map_err(put_failed)?;
+        }
         // The rest may still conflict when it is published.
         for location in request.certain_outputs() {
             let storage = self.storage(release);
@@ -168,7 +171,8 @@ impl AttemptContext {
         let received = storage.stage(&staged, file, &to, stop.clone()).await.map_err(failed)?;
         Ok(OutputFile {
             name: Personal::Clear(name),
-            location: Personal::Clear(to.to_string()),
+            // A signature is in the request only.
+            location: Personal::Clear(to.shown()),
             size: received.size,
             sha256: received.sha256,
             duration: made.duration,

@@ -66,6 +66,14 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         cancelled: CancellationToken,
     ) -> Result<Received, StorageError>;
 
+    /// Stores a finished file so that it can be read again: an internal object, which is never published.
+    async fn stage_contents(
+        &self,
+        staged: &Object,
+        file: File,
+        cancelled: CancellationToken,
+    ) -> Result<Received, StorageError>;
+
     /// Gives a staged file its final name. The staged one stays known until it is discarded.
     async fn publish(
         &self,

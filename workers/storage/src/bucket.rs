@@ -16,7 +16,7 @@ use object_store::{
     signer::{SignedUrlOptions, Signer},
 };
 use reqwest::Method;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{io::ReaderStream, sync::CancellationToken};
 use url::Url;
 
 pub use self::client::Patience;
@@ -189,6 +189,19 @@ impl Backend for Bucket {
         self.send(staged, file, to, cancelled).await
     }
 
+    async fn stage_contents(
+        &self,
+        staged: &Object,
+        file: File,
+        cancelled: CancellationToken,
+    ) -> Result<Received, StorageError> {
+        let bytes = ReaderStream::with_capacity(tokio::fs::File::from_std(file), READ_SIZE);
+        let interrupted = || io::Error::other("it was cancelled");
+        let bytes = bytes
+            .map(move |chunk| if cancelled.is_cancelled() { Err(interrupted()) } else { chunk });
+        self.receive(staged, bytes.boxed(), u64::MAX).await
+    }
+
     async fn publish(
         &self,
         staged: &Object,
@@ -243,5 +256,7 @@ impl Backend for Bucket {
     }
 }
 
+/// Bytes of a file that are read at a time.
+const READ_SIZE: usize = 256 * 1024;
 /// The largest object that every provider copies in one request, in bytes.
 const MAX_COPY: u64 = 5 * 1024 * 1024 * 1024;

@@ -2,6 +2,7 @@
 //! to, and only checked addresses are connected to.
 
 mod post;
+mod put;
 
 use std::{
     error::Error,
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, sync::Semaphore};
 
 pub use self::post::{Answer, Message};
+pub(crate) use self::put::{PutAnswer, PutFile};
 use crate::{comma_separated, metrics};
 
 /// Limits of outgoing requests.
@@ -102,6 +104,8 @@ pub enum EgressError {
 #[derive(Debug, Clone)]
 pub struct Egress {
     client: Client,
+    /// For files that are sent: without a limit on the time until the response, which is that of the file.
+    sender: Client,
     allow: Arc<[Network]>,
     timeout: Duration,
 }
@@ -125,18 +129,21 @@ impl Egress {
             None => system_resolver(),
             Some(server) => Some(resolver(server)?),
         };
-        let client = Client::builder()
-            // A proxy from the environment would see the requests and bypass the address check.
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .dns_resolver(CheckedResolver { resolver, allow: Arc::clone(&allow) })
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            // A pooled connection would bypass the address check of later requests.
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("ffapi/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, allow, timeout: Duration::from_secs(config.timeout) })
+        let resolver = Arc::new(CheckedResolver { resolver, allow: Arc::clone(&allow) });
+        let builder = || {
+            Client::builder()
+                // A proxy from the environment would see the requests and bypass the address check.
+                .no_proxy()
+                .redirect(redirect::Policy::none())
+                .dns_resolver(Arc::clone(&resolver))
+                .connect_timeout(CONNECT_TIMEOUT)
+                // A pooled connection would bypass the address check of later requests.
+                .pool_max_idle_per_host(0)
+                .user_agent(concat!("ffapi/", env!("CARGO_PKG_VERSION")))
+        };
+        let client = builder().read_timeout(READ_TIMEOUT).build()?;
+        let sender = builder().build()?;
+        Ok(Self { client, sender, allow, timeout: Duration::from_secs(config.timeout) })
     }
 
     /// Downloads a URL into a file, following redirects; returns the number of bytes.

@@ -210,6 +210,15 @@ impl Backend for Folder {
         self.check_name(object, overwrite).await
     }
 
+    async fn stage_contents(
+        &self,
+        staged: &Object,
+        file: File,
+        cancelled: CancellationToken,
+    ) -> Result<Received, StorageError> {
+        self.take(staged, file, cancelled).await
+    }
+
     async fn stage(
         &self,
         staged: &Object,

@@ -10,6 +10,9 @@ pub(crate) const PARTIAL_UPLOADS: &str = ".uploads-partial";
 /// Prefix of what is staged; a user's location cannot name it.
 pub(crate) const STAGING: &str = ".staging";
 
+/// End of the keys of what is staged to be put elsewhere: the bytes themselves, in every store.
+pub(crate) const CONTENTS: &str = ".contents";
+
 /// How the keys of a store begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {

@@ -36,7 +36,7 @@ impl Instruments {
                 .f64_histogram("http.client.request.duration")
                 .with_unit("s")
                 .with_description(
-                    "Time from an outgoing request to its response's headers: inputs and webhooks",
+                    "Time from an outgoing request to its response's headers: inputs, outputs, webhooks",
                 )
                 .with_boundaries(SECONDS.to_vec())
                 .build(),
@@ -73,7 +73,11 @@ pub(crate) async fn request(
     sending: impl Future<Output = Result<Response, EgressError>>,
 ) -> Result<Response, EgressError> {
     let start = Instant::now();
-    let name = if method == Method::POST { "POST" } else { "GET" };
+    let name = match method {
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        _ => "GET",
+    };
     let span = spans::request(name);
     let outcome = sending.instrument(span.clone()).await;
     let mut labels = vec![

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    Download, Opened, Reading, Received, Stat, Storage, StorageError, metrics::Operation,
-    object::Object, store::Store,
+    Download, Opened, Reading, Received, Stat, Storage, StorageError, layout::CONTENTS,
+    metrics::Operation, object::Object, store::Store,
 };
 
 /// Maximum difference between the clocks of a store and of a worker.
@@ -200,6 +200,10 @@ impl TenantStorage {
         to: &Location,
         overwrite: Overwrite,
     ) -> Result<(), StorageError> {
+        if to.is_put() {
+            // What is at a URL is not known, and is replaced.
+            return Ok(());
+        }
         let (store, object) = self.resolve(to)?;
         store.perform(Operation::Stat, store.backend.check_free(&object, overwrite)).await
     }
@@ -215,7 +219,20 @@ impl TenantStorage {
         Ok((store, Object { key, shown: to.shown.clone() }, to))
     }
 
-    /// Stores a finished file, given as an open descriptor, so that it can be published at `to`;
+    /// The internal object of a file that is going to be put at a URL.
+    pub(crate) fn staged_contents(&self, staged: &Staged, to: &Location) -> (&Store, Object) {
+        let store = self.own_store();
+        let attempt = store.layout.attempt(&self.tenant, staged.job, staged.attempt);
+        let key = attempt.join(format!("{}{CONTENTS}", staged.name));
+        (store, Object { key, shown: to.shown() })
+    }
+
+    /// The store in which the files of an output are staged.
+    fn staging_store(&self, output: &Location) -> Result<&Store, StorageError> {
+        if output.is_put() { Ok(self.own_store()) } else { Ok(self.resolve(output)?.0) }
+    }
+
+    /// Stores a finished file, given as an open descriptor, so that it can be published, or put, at `to`;
     /// it is invisible until then. The process that wrote it must have ended, so that the hashed
     /// contents are final.
     ///
@@ -228,6 +245,11 @@ impl TenantStorage {
         to: &Location,
         cancelled: CancellationToken,
     ) -> Result<Received, StorageError> {
+        if to.is_put() {
+            let (store, staged) = self.staged_contents(staged, to);
+            let staging = store.backend.stage_contents(&staged, file, cancelled);
+            return store.perform(Operation::Stage, staging).await;
+        }
         let (store, staged, to) = self.staged(staged, to)?;
         store.perform(Operation::Stage, store.backend.stage(&staged, file, &to, cancelled)).await
     }
@@ -250,12 +272,12 @@ impl TenantStorage {
     }
 
     /// Removes published outputs of a job that failed before all of them were published: only files
-    /// that are still the staged ones. What is staged is kept.
+    /// that are still the staged ones. What is staged, and what was put at a URL, is kept.
     ///
     /// # Errors
     /// When a store fails.
     pub async fn withdraw(&self, published: &[(Staged, Location)]) -> Result<(), StorageError> {
-        for (staged, to) in published {
+        for (staged, to) in published.iter().filter(|(_, to)| !to.is_put()) {
             let (store, staged, to) = self.staged(staged, to)?;
             store.perform(Operation::Remove, store.backend.withdraw(&staged, &to)).await?;
         }
@@ -273,7 +295,7 @@ impl TenantStorage {
     /// Deletes everything that an attempt staged for `output`. What fails is left to the next
     /// cleanup.
     pub async fn drop_staging(&self, job: JobId, attempt: u32, output: &Location) {
-        let Ok((store, _)) = self.resolve(output) else { return };
+        let Ok(store) = self.staging_store(output) else { return };
         let prefix = store.layout.attempt(&self.tenant, job, attempt);
         if let Err(error) = store.backend.discard(&prefix).await {
             tracing::warn!(error = error.reason(), %job, attempt, "staged files are not deleted");

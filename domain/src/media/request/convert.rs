@@ -4,7 +4,7 @@ use super::Overwrite;
 use crate::{
     Personal,
     location::Location,
-    media::{Operation, Role},
+    media::{Operation, Role, SubtitleMode},
 };
 
 /// Converts one file into another by a sequence of operations.
@@ -27,6 +27,12 @@ impl Convert {
     pub fn inputs(&self) -> Vec<(&Personal<Location>, Role)> {
         let named = self.operations.iter().flat_map(Operation::inputs);
         std::iter::once((&self.input, Role::Media)).chain(named).collect()
+    }
+
+    /// True if it writes subtitles next to its output.
+    pub(super) fn has_sidecar(&self) -> bool {
+        let is_sidecar = |operation: &Operation| matches!(operation, Operation::Subtitles(it) if it.mode == SubtitleMode::Sidecar);
+        self.operations.iter().any(is_sidecar)
     }
 
     /// Every location that it names.

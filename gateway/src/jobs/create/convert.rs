@@ -6,7 +6,9 @@ use serde::Deserialize;
 
 use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
-    media::{InputLocation, OperationJson, OverwriteWord, operations, overwrite, value},
+    media::{
+        InputLocation, OperationJson, OutputLocation, OverwriteWord, operations, overwrite_at,
+    },
     problem::Problem,
 };
 
@@ -17,8 +19,8 @@ use crate::{
 pub(crate) struct ConvertBody {
     input: InputLocation,
     /// `local://path` or a bare path; its extension chooses the container. With `%04d` in the name
-    /// of an image, each frame becomes a numbered file.
-    output: String,
+    /// of an image, each frame becomes a numbered file. Or the URL at which the file is put.
+    output: OutputLocation,
     /// Applied in order.
     #[serde(default)]
     #[oai(default)]
@@ -48,11 +50,13 @@ impl Create for ConvertBody {
 
     fn media(&self) -> Result<MediaRequest, Problem> {
         let input = self.input.read("#/input")?;
+        let output = self.output.read(&input)?;
+        let overwrite = overwrite_at(&output, self.overwrite)?;
         Ok(MediaRequest::Convert(Convert {
-            output: value::output(&self.output, &input)?,
+            output,
             input,
             operations: operations(&self.operations)?,
-            overwrite: overwrite(self.overwrite),
+            overwrite,
         }))
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
-    media::{InputLocation, OverwriteWord, overwrite, value},
+    media::{InputLocation, OutputLocation, OverwriteWord, overwrite_at, value},
     problem::{Kind, Problem},
 };
 
@@ -20,8 +20,8 @@ use crate::{
 #[oai(rename = "StreamRequest")]
 pub(crate) struct StreamBody {
     input: InputLocation,
-    /// A folder: `local://path` or a bare path.
-    output: String,
+    /// A folder: `local://path` or a bare path; or a template of the URLs at which its files are put.
+    output: OutputLocation,
     /// `hls`, `dash`, or `cmaf` for both over one set of segments.
     #[serde(rename = "type")]
     #[oai(rename = "type")]
@@ -167,6 +167,8 @@ impl Create for StreamBody {
 
     fn media(&self) -> Result<MediaRequest, Problem> {
         let input = self.input.read("#/input")?;
+        let output = self.output.read(&input)?;
+        let overwrite = overwrite_at(&output, self.overwrite)?;
         let variants = self.variants.iter().flatten().enumerate();
         let variants = variants.map(|(index, variant)| variant.read(index));
         let captions = self.captions.iter().flatten().enumerate().map(|(index, caption)| {
@@ -186,7 +188,7 @@ impl Create for StreamBody {
         };
         let segments = self.segment_format.clone();
         Ok(MediaRequest::Stream(Stream {
-            output: value::output(&self.output, &input)?,
+            output,
             input,
             packaging: value::known::<Packaging>(self.packaging.clone(), "#/type")?,
             segments: value::word::<SegmentFormat>(segments, "#/segment_format")?
@@ -202,7 +204,7 @@ impl Create for StreamBody {
             poster: self.poster.as_ref().map(PosterBody::read).transpose()?,
             sprite: self.sprite.as_ref().map(SpriteBody::read).transpose()?,
             metrics: value::metrics(self.metrics.iter().flatten())?,
-            overwrite: overwrite(self.overwrite),
+            overwrite,
         }))
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
-    media::{InputLocation, OverwriteWord, overwrite, value},
+    media::{InputLocation, OutputLocation, OverwriteWord, overwrite_at, value},
     problem::Problem,
 };
 
@@ -17,8 +17,8 @@ use crate::{
 #[oai(rename = "ThumbnailsRequest")]
 pub(crate) struct ThumbnailsBody {
     input: InputLocation,
-    /// A folder: `local://path` or a bare path.
-    output: String,
+    /// A folder: `local://path` or a bare path; or a template of the URLs at which its files are put.
+    output: OutputLocation,
     /// `single`, `interval`, `count`, `grid`, `sprite` or `animated`.
     mode: String,
     /// `single`: the time of the frame; `animated`: where it begins. A representative one is chosen
@@ -60,8 +60,10 @@ impl Create for ThumbnailsBody {
 
     fn media(&self) -> Result<MediaRequest, Problem> {
         let input = self.input.read("#/input")?;
+        let output = self.output.read(&input)?;
+        let overwrite = overwrite_at(&output, self.overwrite)?;
         Ok(MediaRequest::Thumbnails(Thumbnails {
-            output: value::output(&self.output, &input)?,
+            output,
             input,
             mode: value::known::<ThumbnailMode>(self.mode.clone(), "#/mode")?,
             timestamp: value::time(self.timestamp.as_ref(), "#/timestamp")?,
@@ -71,7 +73,7 @@ impl Create for ThumbnailsBody {
             height: self.height,
             format: value::word::<ImageFormat>(self.format.clone(), "#/format")?,
             columns: self.columns,
-            overwrite: overwrite(self.overwrite),
+            overwrite,
         }))
     }
 

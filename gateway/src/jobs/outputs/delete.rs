@@ -95,6 +95,10 @@ fn targets<'a>(job: &'a JobView, name: Option<&str>) -> Result<Option<&'a [Outpu
     if job.summary.outputs_expired_at.is_some() {
         return Ok(None);
     }
+    if job.outputs.iter().any(OutputFile::is_put) {
+        let detail = "the outputs were put at URLs, and only their owner can delete them there";
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
     let Some(name) = name else { return Ok(Some(&job.outputs)) };
     let is_named = |file: &OutputFile| file.name.as_ref().is_some_and(|own| own == name);
     let index = job.outputs.iter().position(is_named);

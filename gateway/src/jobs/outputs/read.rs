@@ -35,6 +35,11 @@ pub(super) async fn read(
     let file = index.files.get(name).ok_or_else(|| Problem::not_found("output"))?;
     let location = file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
     let location = location.ok_or_else(|| Problem::not_found("output"))?;
+    if location.is_put() {
+        let detail =
+            format!("this output was put at {}, where the client has it", location.shown());
+        return Err(Problem::new(Kind::NotFound, detail));
+    }
     let storage = gateway.storage.of(tenant);
     let size = storage.size(&location).await?;
     if size != file.size {

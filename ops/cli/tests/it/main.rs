@@ -40,6 +40,7 @@ mod outage;
 mod output_names;
 mod polling;
 mod presets;
+mod put_outputs;
 mod queue_quota;
 mod read_your_writes;
 mod receiver;

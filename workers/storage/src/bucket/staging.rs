@@ -5,6 +5,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     fs::File,
+    future::ready,
     io::{self, Read, Seek, SeekFrom},
     sync::Arc,
 };
@@ -22,7 +23,12 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bucket, translate};
-use crate::{Received, StorageError, backend::Backend, layout::STAGING, object::Object};
+use crate::{
+    Received, StorageError,
+    backend::Backend,
+    layout::{CONTENTS, STAGING},
+    object::Object,
+};
 
 /// Bytes of the first part; the others are as long, and longer in a file of very many.
 const MIN_PART_SIZE: u64 = 16 * 1024 * 1024;
@@ -238,6 +244,8 @@ impl Bucket {
         }
         let beneath = self.list(prefix).map_ok(|meta| meta.location);
         let keys = stream::iter([Ok(self.key(prefix))]).chain(beneath);
+        // What is staged to be put elsewhere is no record, and may be large.
+        let keys = keys.try_filter(|key| ready(!key.as_ref().ends_with(CONTENTS)));
         let aborted = keys.map_err(StorageError::of_store).map_ok(|key| self.abort(key));
         aborted.try_buffer_unordered(PARALLEL_ABORTS).try_collect().await
     }

@@ -1,0 +1,263 @@
+//! Staged files that are put at URLs which clients signed.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::Bytes;
+use ffapi_domain::{
+    Timestamp,
+    location::{Location, signature_end},
+    media::content_type,
+};
+use futures::{StreamExt, stream::BoxStream};
+use reqwest::{StatusCode, Url};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Egress, EgressError, Received, Staged, StorageError, TenantStorage,
+    egress::{PutAnswer, PutFile},
+    metrics::Operation,
+};
+
+/// Why a file could not be put at a URL.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// The signature of the URL has ended.
+    #[error("the signature of the output's URL has ended{}", .at.map(|at| format!(" at {at}")).unwrap_or_default())]
+    Expired {
+        /// When, if the URL says it.
+        at: Option<Timestamp>,
+    },
+    /// The host denies access.
+    #[error("{host} denies access to the output's URL: it answered {}", answered(*.status, .code.as_ref()))]
+    Denied {
+        /// The host as the URL names it.
+        host: String,
+        /// The status of the response.
+        status: StatusCode,
+        /// The provider's error code.
+        code: Option<String>,
+    },
+    /// The host does not want the file.
+    #[error("{host} rejects the output: it answered {}", answered(*.status, .code.as_ref()))]
+    Rejected {
+        /// The host as the URL names it.
+        host: String,
+        /// The status of the response.
+        status: StatusCode,
+        /// The provider's error code.
+        code: Option<String>,
+    },
+    /// The host asks to try again later.
+    #[error("{host} does not take the output at the moment: it answered {}", answered(*.status, .code.as_ref()))]
+    Busy {
+        /// The host as the URL names it.
+        host: String,
+        /// The status of the response.
+        status: StatusCode,
+        /// The provider's error code.
+        code: Option<String>,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The host cannot be reached, or its address is not allowed.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// The staged file cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The bytes that were sent are not those that were sealed.
+    #[error("what was staged of the output is not what was sealed")]
+    Changed,
+}
+
+fn answered(status: StatusCode, code: Option<&String>) -> String {
+    match code {
+        Some(code) => format!("{} {code}", status.as_u16()),
+        None => status.as_u16().to_string(),
+    }
+}
+
+impl PutError {
+    /// True if the same request may succeed in seconds.
+    const fn is_temporary(&self) -> bool {
+        match self {
+            Self::Busy { .. }
+            | Self::Egress(EgressError::Unreachable { .. })
+            | Self::Storage(StorageError::Unavailable(_)) => true,
+            Self::Expired { .. }
+            | Self::Denied { .. }
+            | Self::Rejected { .. }
+            | Self::Egress(_)
+            | Self::Storage(_)
+            | Self::Changed => false,
+        }
+    }
+}
+
+/// Delay before the second try; each later one is twice as long, plus jitter.
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+/// Maximum delay between two tries.
+const MAX_DELAY: Duration = Duration::from_secs(30);
+/// How long a file is tried again, as stores are.
+const MAX_TOTAL_DELAY: Duration = Duration::from_mins(4);
+/// Tries within that time.
+const MAX_TRIES: usize = 16;
+/// Redirects that are followed, as for inputs.
+const MAX_REDIRECTS: usize = 5;
+
+impl TenantStorage {
+    /// Puts a staged file at a URL, again and again for some minutes while the host is away or busy.
+    /// Idempotent: the same bytes are put.
+    ///
+    /// # Errors
+    /// See [`PutError`].
+    pub async fn put(
+        &self,
+        egress: &Egress,
+        staged: &Staged,
+        to: &Location,
+        sealed: &Received,
+    ) -> Result<(), PutError> {
+        let Location::Web(url) = to else {
+            return Err(StorageError::NotFound(to.shown()).into());
+        };
+        let backoff = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(FIRST_DELAY)
+            .with_max_delay(MAX_DELAY)
+            .with_total_delay(Some(MAX_TOTAL_DELAY))
+            .with_max_times(MAX_TRIES);
+        let putting = || self.put_once(egress, staged, to, url, sealed);
+        putting
+            .retry(backoff)
+            .when(PutError::is_temporary)
+            .adjust(|error, delay| match error {
+                // The host knows better; but the attempt does not wait for hours.
+                PutError::Busy { retry_after: Some(after), .. } if *after <= MAX_TOTAL_DELAY => {
+                    delay.map(|delay| delay.max(*after))
+                }
+                PutError::Busy { retry_after: Some(_), .. } => None,
+                _ => delay,
+            })
+            .notify(|error, delay| {
+                let error = error.reason();
+                tracing::debug!(error, ?delay, "an output is not put at its URL yet; retrying");
+            })
+            .await
+    }
+
+    async fn put_once(
+        &self,
+        egress: &Egress,
+        staged: &Staged,
+        to: &Location,
+        url: &Url,
+        sealed: &Received,
+    ) -> Result<(), PutError> {
+        let mut url = url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            check_signature(&url)?;
+            let (store, object) = self.staged_contents(staged, to);
+            let reading = store.perform(Operation::Read, store.backend.read(&object, None)).await;
+            let reading = reading.map_err(|error| match error {
+                StorageError::NotFound(shown) => StorageError::not_staged(&shown),
+                error => error,
+            })?;
+            if reading.size != sealed.size {
+                return Err(PutError::Changed);
+            }
+            let hash = Arc::new(Mutex::new(Sha256::new()));
+            let file = PutFile {
+                content_type: content_type(to.file_name().unwrap_or_default()),
+                size: sealed.size,
+                bytes: hashed(reading.bytes, Arc::clone(&hash)),
+            };
+            let answer = egress.put(&url, file).await?;
+            if answer.is_unreadable {
+                return Err(StorageError::unavailable("the staged file cannot be read").into());
+            }
+            match answer.redirect {
+                // Others would turn the request into one without the file.
+                Some(to) if matches!(answer.status.as_u16(), 307 | 308) => url = to,
+                _ => {
+                    taken(&url, answer)?;
+                    let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    let is_sealed = hex::encode(hash.finalize()) == sealed.sha256;
+                    return if is_sealed { Ok(()) } else { Err(PutError::Changed) };
+                }
+            }
+        }
+        Err(EgressError::Redirects(host(&url)).into())
+    }
+}
+
+impl PutError {
+    /// What failed, without the name of anything: for logs.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::Denied { .. } => "denied",
+            Self::Rejected { .. } => "rejected",
+            Self::Busy { .. } => "busy",
+            Self::Egress(_) => "unreachable",
+            Self::Storage(error) => error.reason(),
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// Fails if the signature of a URL has ended, as far as the URL says it.
+///
+/// # Errors
+/// `Expired`.
+pub fn check_signature(url: &Url) -> Result<(), PutError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    match signature_end(url).filter(|end| *end <= now) {
+        Some(end) => Err(PutError::Expired { at: Some(end) }),
+        None => Ok(()),
+    }
+}
+
+fn host(url: &Url) -> String {
+    url.host_str().unwrap_or_default().to_owned()
+}
+
+fn hashed(
+    bytes: BoxStream<'static, io::Result<Bytes>>,
+    hash: Arc<Mutex<Sha256>>,
+) -> BoxStream<'static, io::Result<Bytes>> {
+    let update = move |chunk: &io::Result<Bytes>| {
+        if let Ok(chunk) = chunk {
+            hash.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
+        }
+    };
+    bytes.inspect(update).boxed()
+}
+
+/// Success if the host has taken the file.
+fn taken(url: &Url, answer: PutAnswer) -> Result<(), PutError> {
+    let PutAnswer { status, retry_after, code, is_expired, .. } = answer;
+    let host = host(url);
+    if status.is_success() {
+        return Ok(());
+    }
+    if is_expired {
+        return Err(PutError::Expired { at: signature_end(url) });
+    }
+    Err(match status.as_u16() {
+        401 | 403 | 407 | 451 => PutError::Denied { host, status, code },
+        // S3 answers 400 if the connection was idle for too long.
+        408 | 425 | 429 | 500..=599 => PutError::Busy { host, status, code, retry_after },
+        400 if code.as_deref() == Some("RequestTimeout") => {
+            PutError::Busy { host, status, code, retry_after }
+        }
+        300..=399 => EgressError::Redirects(host).into(),
+        _ => PutError::Rejected { host, status, code },
+    })
+}
