@@ -38,6 +38,7 @@ use crate::{
     },
     outputs,
     retry_until_decided::{Refused, retry_until_decided},
+    scratch::ScratchDisk,
     slot::Slot,
     storage_quota, task,
 };
@@ -56,6 +57,8 @@ pub(crate) struct AttemptContext {
     pub(crate) stall_timeout: Duration,
     /// Disk space that all files of one task may take together, in bytes.
     pub(crate) max_output_bytes: u64,
+    /// Where media children write.
+    pub(crate) scratch: Arc<ScratchDisk>,
     /// Stops all running attempts, so that their jobs continue on other workers.
     pub(crate) abandon: CancellationToken,
 }

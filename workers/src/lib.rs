@@ -24,6 +24,7 @@ mod progress_event;
 mod ranged_input;
 mod retention;
 mod retry_until_decided;
+mod scratch;
 mod self_heartbeat;
 mod slot;
 mod stall_detector;

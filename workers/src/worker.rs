@@ -31,6 +31,7 @@ use crate::{
     metrics::{self, worker::CountedSlot},
     planner::MAX_QUESTIONS,
     presence::HEARTBEAT_INTERVAL,
+    scratch::ScratchDisk,
     slot::{
         ChildSpawner, Groups, Users, memory_of_jobs, memory_of_questions, reap_stale,
         remove_worker_folder,
@@ -60,6 +61,8 @@ pub struct WorkerConfig {
     pub child_memory: u64,
     /// Disk space that the files of one task may take together, in bytes.
     pub max_output_bytes: u64,
+    /// Bytes of the scratch disk that stay free: with less, the worker takes no tasks.
+    pub min_free_bytes: u64,
     /// First and last user id of the range for media children when the worker runs as root; no
     /// other process on the machine may use them.
     pub child_uids: (u32, u32),
@@ -87,6 +90,7 @@ impl Default for WorkerConfig {
             device_slots: 2,
             child_memory: 0,
             max_output_bytes: 64 * 1024 * 1024 * 1024,
+            min_free_bytes: 256 * 1024 * 1024,
             // Not assigned by Debian or systemd.
             child_uids: (60_600, 61_183),
         }
@@ -210,6 +214,7 @@ impl Worker {
             active_attempts: ActiveAttempts::default(),
             stall_timeout: Duration::from_secs(config.stall_timeout),
             max_output_bytes: config.max_output_bytes,
+            scratch: ScratchDisk::of(folder.to_owned(), config.min_free_bytes),
             abandon: CancellationToken::new(),
         };
         let context = Arc::new(context);
@@ -280,10 +285,14 @@ impl Worker {
                 }
             };
             metrics::worker::child_started(start.elapsed());
+            let next = async {
+                self.room().await;
+                puller.next().await
+            };
             let task = tokio::select! {
                 () = leaving.cancelled() => None,
                 () = idle(lifetime) => None,
-                task = puller.next() => Some(task),
+                task = next => Some(task),
             };
             if task.is_none() || lifetime != Lifetime::Unlimited {
                 leaving.cancel();
@@ -295,6 +304,18 @@ impl Worker {
             let _busy = counted.busy();
             Box::pin(self.perform(&task, pool, slot)).await;
         }
+    }
+
+    /// Waits until the scratch disk has room for any job.
+    async fn room(&self) {
+        while !self.has_room() {
+            tokio::time::sleep(HEARTBEAT_INTERVAL).await;
+        }
+    }
+
+    /// True if the scratch disk has room for any job; also if that is unknown.
+    fn has_room(&self) -> bool {
+        self.context.scratch.has_room().unwrap_or(true)
     }
 
     async fn perform(&self, task: &Task, pool: Pool, slot: crate::slot::Slot) {
@@ -343,12 +364,18 @@ impl Worker {
 
     async fn publish_presence(&self, leaving: &CancellationToken) {
         let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
+        let mut had_room = true;
         loop {
             heartbeat.tick().await;
+            let has_room = self.has_room();
+            if has_room != had_room {
+                tracing::warn!(has_room, "the scratch disk: a worker without room takes no tasks");
+                had_room = has_room;
+            }
             let presence = Presence {
                 worker: self.context.worker.clone(),
                 host: hostname(),
-                pools: self.pools.clone(),
+                pools: if has_room { self.pools.clone() } else { BTreeMap::new() },
                 running: self.context.active_attempts.names(),
                 capabilities: self.context.capabilities.clone(),
                 sandbox: self.sandbox.clone(),

@@ -1,6 +1,6 @@
 use super::{
     Failure, FailureCode, JobCommand, JobEvent, JobState, RetryHint, Run,
-    retry::{MAX_ABANDONED, MAX_ATTEMPTS},
+    retry::{MAX_ABANDONED, MAX_ATTEMPTS, MAX_DEFERRED, deferral},
     state,
 };
 use crate::{Decider, Personal, Timestamp, dispatch::Waited};
@@ -217,9 +217,13 @@ fn fail(state: &JobState, attempt: u32, failure: Failure, at: Timestamp, chance:
         // Whatever failed: the user requested a stop, and it has stopped.
         return Ok(vec![JobEvent::Cancelled {}]);
     }
+    if failure.code.is_deferral() && run.deferred < MAX_DEFERRED {
+        let retry_at = Some(at.plus(deferral(run.deferred, chance)));
+        return Ok(vec![JobEvent::AttemptFailed { attempt, failure, retry_at }]);
+    }
     let failures = run.failures.saturating_add(1);
     let retryable = failure.code.retry_hint() == RetryHint::Retry;
-    if retryable && failures < run.policy.max_attempts {
+    if retryable && !failure.code.is_deferral() && failures < run.policy.max_attempts {
         let retry_at = Some(at.plus(run.policy.backoff(failures, chance)));
         return Ok(vec![JobEvent::AttemptFailed { attempt, failure, retry_at }]);
     }

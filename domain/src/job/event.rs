@@ -282,6 +282,8 @@ pub enum FailureCode {
     MediaStalled,
     /// The media process ran out of memory or another resource.
     ResourceExhausted,
+    /// The worker's scratch disk has no room for the job.
+    ScratchFull,
     /// The job exceeds the account's limit of time, or of CPU time, per job.
     TimeLimitExceeded,
     /// The outputs do not match the plan.
@@ -325,11 +327,17 @@ impl FailureCode {
             | Self::MediaCrashed
             | Self::MediaStalled
             | Self::ResourceExhausted
+            | Self::ScratchFull
             | Self::VerificationFailed
             | Self::StorageUnavailable
             | Self::WorkerLost
             | Self::Internal => RetryHint::Retry,
         }
+    }
+
+    /// True if it says nothing about the job: the attempt does not count towards those that may fail.
+    pub const fn is_deferral(self) -> bool {
+        matches!(self, Self::ScratchFull)
     }
 
     /// Every code.
@@ -350,6 +358,7 @@ impl FailureCode {
         Self::MediaCrashed,
         Self::MediaStalled,
         Self::ResourceExhausted,
+        Self::ScratchFull,
         Self::TimeLimitExceeded,
         Self::VerificationFailed,
         Self::StorageUnavailable,
@@ -376,6 +385,7 @@ impl FailureCode {
             Self::MediaCrashed => "media_crashed",
             Self::MediaStalled => "media_stalled",
             Self::ResourceExhausted => "resource_exhausted",
+            Self::ScratchFull => "scratch_full",
             Self::TimeLimitExceeded => "time_limit_exceeded",
             Self::VerificationFailed => "verification_failed",
             Self::StorageUnavailable => "storage_unavailable",

@@ -48,6 +48,8 @@ pub struct Run {
     pub failures: u32,
     /// Attempts whose worker was lost since the last submission or retry.
     pub abandoned: u32,
+    /// Attempts that no worker had room for since the last submission or retry.
+    pub deferred: u32,
     /// The attempt whose staged outputs are the job's, once sealed.
     pub sealed_by: Option<u32>,
     /// Its priority.
@@ -92,10 +94,17 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
             worker: worker.clone(),
             cancelling: false,
         },
-        JobEvent::AttemptFailed { retry_at, .. } => JobState::Queued {
-            run: Run { failures: run.failures.saturating_add(1), ..run },
-            not_before: *retry_at,
-        },
+        JobEvent::AttemptFailed { failure, retry_at, .. } => {
+            let is_deferral = failure.code.is_deferral();
+            JobState::Queued {
+                run: Run {
+                    failures: run.failures.saturating_add((!is_deferral).into()),
+                    deferred: run.deferred.saturating_add(is_deferral.into()),
+                    ..run
+                },
+                not_before: *retry_at,
+            }
+        }
         JobEvent::AttemptAbandoned { handed_back, .. } => JobState::Queued {
             // A worker that shuts down is no evidence against the job.
             run: Run { abandoned: run.abandoned.saturating_add((!handed_back).into()), ..run },
@@ -120,7 +129,7 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
         // Sealed outputs are not delivered any more.
         JobEvent::Failed { .. } => JobState::Failed { run: Run { sealed_by: None, ..run } },
         JobEvent::Retried { next_attempt, .. } => JobState::Queued {
-            run: Run { next_attempt: *next_attempt, failures: 0, abandoned: 0, ..run },
+            run: Run { next_attempt: *next_attempt, failures: 0, abandoned: 0, deferred: 0, ..run },
             not_before: None,
         },
         JobEvent::PriorityChanged { priority } => {

@@ -1,5 +1,5 @@
 use super::{
-    retry::{MAX_ABANDONED, MAX_ATTEMPTS},
+    retry::{MAX_ABANDONED, MAX_ATTEMPTS, MAX_DEFERRED, deferral},
     *,
 };
 use crate::{
@@ -323,6 +323,37 @@ fn attempts_handed_back_do_not_count_as_lost() {
         handed_back: true,
     };
     given::<Job>(history).when(command).then([handed_back(last)]);
+}
+
+#[test]
+fn attempts_without_room_on_a_disk_do_not_count_until_there_were_many() {
+    let full = || failure(FailureCode::ScratchFull);
+    let deferred = |attempt, millis| JobEvent::AttemptFailed {
+        attempt,
+        failure: full(),
+        retry_at: Some(Timestamp::from_millis(millis)),
+    };
+    let mut history = vec![submitted()];
+    for earlier in 0..MAX_DEFERRED {
+        let attempt = earlier + 1;
+        history.push(started(attempt));
+        let wait = u64::try_from(deferral(earlier, 0).as_millis()).unwrap();
+        let event = deferred(attempt, 1_000 + wait);
+        given::<Job>(history.clone())
+            .when(fail(attempt, FailureCode::ScratchFull))
+            .then([event.clone()]);
+        history.push(event);
+    }
+    let last = MAX_DEFERRED + 1;
+    history.push(started(last));
+    // Another failure is the first one that counts.
+    given::<Job>(history.clone())
+        .when(fail(last, FailureCode::MediaCrashed))
+        .then([failed_attempt(last, Some(3_000))]);
+    given::<Job>(history).when(fail(last, FailureCode::ScratchFull)).then([
+        JobEvent::AttemptFailed { attempt: last, failure: full(), retry_at: None },
+        JobEvent::Failed { failure: full(), dead_lettered: true },
+    ]);
 }
 
 #[test]

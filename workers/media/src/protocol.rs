@@ -66,6 +66,9 @@ pub enum Task {
 pub struct Needs {
     /// Media time to be charged, in total so far.
     pub charged: Micros,
+    /// Bytes of the outputs that it is going to write, as far as the plan determines them; 0 if they were
+    /// requested before.
+    pub bytes: u64,
     /// Folders in `out/` that it will write to; it cannot create any itself.
     pub folders: Vec<String>,
 }

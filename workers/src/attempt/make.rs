@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, pin::pin};
 use ffapi_domain::{
     Personal,
     dispatch::Release,
-    job::{FailureCode, OutputFile},
+    job::{FailureCode, OutputFile, RetryHint},
     location::Location,
     media::{MediaRequest, Spent},
 };
@@ -29,6 +29,7 @@ use crate::{
     input_fetcher::TaskInputs,
     media_minutes::Charged,
     outputs::{self, OUTPUT, staged},
+    scratch::Reservation,
     slot::{Slot, SlotFolder},
 };
 
@@ -50,7 +51,9 @@ impl AttemptContext {
         charged: &mut Charged,
     ) -> Result<MediaOutcome, MediaError> {
         let bounds = self.bounds(release, &slot).await;
-        let watched = self.run_child(release, spec, &mut slot, &bounds, charged).await;
+        let mut scratch = None;
+        let watched =
+            self.run_child(release, spec, &mut slot, &bounds, charged, &mut scratch).await;
         // Once the child is reaped nothing can change the files: what is hashed is what is served.
         let reaped = slot.reap().await;
         let outcome = match watched {
@@ -60,8 +63,35 @@ impl AttemptContext {
             Ok(Watched::Stopped(outcome)) => Ok(MediaOutcome::Stopped(outcome)),
             Err(error) => Err(error),
         };
+        let outcome = match outcome {
+            Err(error) => Err(self.unless_full(release, error, &reaped.folder).await),
+            outcome => outcome,
+        };
         reaped.remove().await;
+        drop(scratch);
         outcome
+    }
+
+    /// The failure of an attempt; if it may succeed elsewhere and the disk is full, that of the disk: the
+    /// child's own words are not trusted.
+    async fn unless_full(
+        &self,
+        release: &Release,
+        error: MediaError,
+        folder: &SlotFolder,
+    ) -> MediaError {
+        if error.code.retry_hint() == RetryHint::NoRetry || !self.scratch.is_full() {
+            return error;
+        }
+        let written = folder.disk_usage().await.map(|usage| usage.bytes);
+        self.scratch.learn(release.job, written.unwrap_or(0));
+        tracing::warn!(job = %release.job, "the scratch disk is full");
+        MediaError {
+            code: FailureCode::ScratchFull,
+            message:
+                "the worker's disk was full; another worker, or a later attempt, may have room"
+                    .to_owned(),
+        }
     }
 
     /// Opens the inputs, sends the child its task, and watches it to its end.
@@ -72,6 +102,7 @@ impl AttemptContext {
         slot: &mut Slot,
         bounds: &Bounds,
         charged: &mut Charged,
+        scratch: &mut Option<Reservation>,
     ) -> Result<Watched, MediaError> {
         let request = spec.request;
         let output = match request.output() {
@@ -116,7 +147,7 @@ impl AttemptContext {
         tokio::select! {
             biased;
             failure = inputs.failed() => Err(failure),
-            watched = self.watch(release, spec, Watching { slot, bounds, inputs }, charged) => watched,
+            watched = self.watch(release, spec, Watching { slot, bounds, inputs, scratch }, charged) => watched,
         }
     }
 

@@ -24,6 +24,7 @@ use crate::{
     metrics::media::ChildMeter,
     progress_event::progress_event,
     ranged_input::RangedInputs,
+    scratch::{NoRoom, Reservation},
     slot::Slot,
     stall_detector::StallDetector,
 };
@@ -41,6 +42,8 @@ pub(super) struct Watching<'a> {
     pub(super) slot: &'a mut Slot,
     pub(super) bounds: &'a Bounds,
     pub(super) inputs: &'a RangedInputs,
+    /// What is reserved of the scratch disk, once the child has said what it needs.
+    pub(super) scratch: &'a mut Option<Reservation>,
 }
 
 /// How a child's work ended.
@@ -64,7 +67,7 @@ impl AttemptContext {
         &self,
         release: &Release,
         spec: AttemptSpec<'_>,
-        Watching { slot, bounds, inputs }: Watching<'_>,
+        Watching { slot, bounds, inputs, scratch }: Watching<'_>,
         charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
         let job = release.job;
@@ -102,6 +105,9 @@ impl AttemptContext {
                         LineAction::Drop => {}
                     },
                     Ok(Some(ChildMessage::Needs(needs))) => {
+                        if needs.bytes > 0 {
+                            *scratch = Some(self.reserve_scratch(release, needs.bytes)?);
+                        }
                         let granted = self.grant(release, spec, slot, needs, charged).await?;
                         if let Some(outcome) = granted {
                             return Ok(Watched::Stopped(outcome));
@@ -143,8 +149,11 @@ impl AttemptContext {
                     bounds.check(&usage)?;
                 }
                 _ = disk_check.tick() => {
-                    let usage = slot.folder.disk_usage().await;
-                    bounds.check_written(&usage.map_err(|error| crashed(&error))?)?;
+                    let usage = slot.folder.disk_usage().await.map_err(|error| crashed(&error))?;
+                    if let Some(scratch) = &*scratch {
+                        scratch.record_written(usage.bytes);
+                    }
+                    bounds.check_written(&usage)?;
                 }
                 _ = state_check.tick() => {
                     stall_detector.advance(slot.usage().io_bytes);
@@ -164,6 +173,26 @@ impl AttemptContext {
                 }
             }
         }
+    }
+
+    /// Reserves what the outputs will take of the scratch disk.
+    fn reserve_scratch(&self, release: &Release, bytes: u64) -> Result<Reservation, MediaError> {
+        // No job may write more; and the estimate is the child's.
+        let bytes = bytes.min(self.max_output_bytes);
+        let reserved = self.scratch.reserve(release.job, bytes);
+        let NoRoom { needed, free } = match reserved.map_err(|error| crashed(&error))? {
+            Ok(reservation) => return Ok(reservation),
+            Err(no_room) => no_room,
+        };
+        tracing::warn!(job = %release.job, needed, free, "the scratch disk has no room for a job");
+        let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+        let message = format!(
+            "the outputs need about {} MiB of the worker's disk, which has no more than {} MiB for them; \
+             another worker, or a later attempt, may have room",
+            mib(needed),
+            mib(free)
+        );
+        Err(MediaError { code: FailureCode::ScratchFull, message })
     }
 
     /// Reserves media minutes, makes folders and sends the permit that a child needs to continue;

@@ -49,6 +49,7 @@ mod resumable_uploads;
 mod retention;
 mod retries;
 mod roles;
+mod scratch_disk;
 mod secrets;
 mod service_manager;
 mod serving;

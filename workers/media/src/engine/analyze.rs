@@ -41,7 +41,8 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
     work.check_memory(footprint_of_frames(&facts))?;
     request.fits(primary).map_err(super::plan_rejected)?;
     let effort = Effort::of_analysis(request, primary);
-    let task = TaskCharge { charged: effort.charged, is_limit: false, folders: vec![], seek: 0 };
+    let task =
+        TaskCharge { charged: effort.charged, is_limit: false, bytes: 0, folders: vec![], seek: 0 };
     let (permit, meter) = charge::begin(task, &facts, work)?;
     let context = context.permitted(permit, meter);
     let reporter = ProgressReporter::new(work.say, primary.duration, 1);

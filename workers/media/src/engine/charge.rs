@@ -43,6 +43,8 @@ pub(super) struct TaskCharge {
     pub(super) charged: Micros,
     /// True if the inputs may hold less than that.
     pub(super) is_limit: bool,
+    /// Estimated bytes of the outputs.
+    pub(super) bytes: u64,
     /// Folders to create in the output folder.
     pub(super) folders: Vec<String>,
     /// The first instant of the primary input that is needed.
@@ -103,7 +105,8 @@ pub(super) fn begin<'a>(
         charged if task.is_limit => charged.min(all.max(1)),
         charged => charged,
     };
-    let permit = (work.permit)(Needs { charged: planned, folders: task.folders })?;
+    let permit =
+        (work.permit)(Needs { charged: planned, bytes: task.bytes, folders: task.folders })?;
     let lead = if task.seek > 0 { FREE_SEEK_LEAD } else { 0 };
     let meter = Meter {
         permit: work.permit,
@@ -167,7 +170,7 @@ impl Meter<'_> {
         }
         let step = if used < LARGE_STEP.saturating_mul(10) { STEP } else { LARGE_STEP };
         let charged = used.div_ceil(step).saturating_mul(step);
-        (self.permit)(Needs { charged, folders: vec![] })?;
+        (self.permit)(Needs { charged, bytes: 0, folders: vec![] })?;
         state.reserved = charged;
         Ok(())
     }

@@ -60,6 +60,7 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     let task = TaskCharge {
         charged: effort.charged,
         is_limit: facts.first().is_none_or(|primary| primary.duration.is_none()),
+        bytes: effort.estimate(None).bytes,
         folders: vec![],
         seek: plan.seek,
     };

@@ -41,8 +41,13 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let plan = resolve_plan(request, &context, &facts, work)?;
     (work.say)(ChildMessage::PlannedStream(Box::new(plan.clone())));
     let effort = Effort::of_stream(&plan, facts.first());
-    let task =
-        TaskCharge { charged: effort.charged, is_limit: false, folders: folders(&plan), seek: 0 };
+    let task = TaskCharge {
+        charged: effort.charged,
+        is_limit: false,
+        bytes: effort.estimate(None).bytes,
+        folders: folders(&plan),
+        seek: 0,
+    };
     let (permit, meter) = charge::begin(task, &facts, work)?;
     let context = context.permitted(permit, meter);
     let broken = |error: std::io::Error| MediaError::internal("the output folder", error);

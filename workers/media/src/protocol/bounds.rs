@@ -287,15 +287,16 @@ mod tests {
             let report = Report { files: vec![file], result: None, frames: 0, effort };
             assert!(ChildMessage::Done(report).checked().is_err(), "{bad}");
         }
-        let needs = |charged| ChildMessage::Needs(Needs { charged, folders: vec![] });
+        let needs = |charged| ChildMessage::Needs(Needs { charged, bytes: 0, folders: vec![] });
         assert!(needs(MAX_CHARGED).checked().is_ok());
         assert!(needs(MAX_CHARGED + 1).checked().is_err());
     }
 
     #[test]
     fn number_and_names_of_folders_are_checked() {
-        let needs =
-            |folders: Vec<String>| ChildMessage::Needs(Needs { charged: 1, folders }).checked();
+        let needs = |folders: Vec<String>| {
+            ChildMessage::Needs(Needs { charged: 1, bytes: 0, folders }).checked()
+        };
         assert!(needs(vec!["720p".to_owned(), "audio-0".to_owned()]).is_ok());
         for folder in ["..", ".scratch", "a/b", "/tmp", ""] {
             assert!(needs(vec![folder.to_owned()]).is_err(), "{folder}");

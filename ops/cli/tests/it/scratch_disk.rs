@@ -1,0 +1,135 @@
+//! The scratch disk of a worker: a job for which it has no room waits, and a disk that is full delays jobs
+//! and fails none. The disk is a small file system that the test mounts, which only root can.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use crate::stack::{Answer, Stack, steady};
+
+/// Runs ffapi with a storage folder of 64 MiB that nothing else sees.
+const SCRIPT: &str = r#"#!/bin/sh
+set -eu
+for data; do :; done
+mkdir -p "$data/storage"
+export data
+exec unshare -m sh -c 'mount -t tmpfs -o size=64m,mode=755 tmpfs "$data/storage" && exec "$0" "$@"' PROGRAM "$@"
+"#;
+/// What stays free.
+const MIN_FREE: u64 = 1024 * 1024;
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+struct SmallDisk {
+    stack: Stack,
+    _program: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("ffapi");
+        fs::write(&program, SCRIPT.replace("PROGRAM", env!("CARGO_BIN_EXE_ffapi"))).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let settings = [
+            ("FFAPI_WORKER__MIN_FREE_BYTES", MIN_FREE.to_string()),
+            ("FFAPI_WORKER__SLOTS", "1".to_owned()),
+        ];
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, &**value)).collect();
+        let stack = Stack::with_program(&program, &settings).await;
+        Self { stack, _program: folder }
+    }
+
+    /// A file on the disk, as the processes of ffapi see it.
+    fn filler(&self) -> PathBuf {
+        let storage = self.stack.data.path().join("storage");
+        let root = format!("/proc/{}/root", self.stack.pid());
+        Path::new(&root).join(storage.strip_prefix("/").unwrap()).join("filler")
+    }
+
+    fn fill(&self) {
+        let mut file =
+            fs::OpenOptions::new().append(true).create(true).open(self.filler()).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+    }
+
+    /// Leaves so many bytes free, of a disk that is full.
+    fn leave(&self, bytes: u64) {
+        let file = fs::OpenOptions::new().write(true).open(self.filler()).unwrap();
+        file.set_len(file.metadata().unwrap().len() - bytes).unwrap();
+    }
+
+    async fn submit(&self, input: &str) -> String {
+        self.stack.convert(input, "a.mp4", steady()).await
+    }
+
+    /// Waits until an attempt had no room.
+    async fn deferred(&self, job: &str) -> Answer {
+        let code = |job: &Answer| job.text("/attempts/0/error/code").to_owned();
+        let job = self.stack.until(job, |job| !code(job).is_empty()).await;
+        assert_eq!(code(&job), "scratch_full", "{job:#?}");
+        assert_eq!(job.text("/attempts/0/error/retry_hint"), "retry", "{job:#?}");
+        job
+    }
+
+    /// Checks that a job completes, though the number of its attempts is more than may fail.
+    async fn completes(&self, job: &str) {
+        let ended = self.stack.finished(job).await;
+        assert_eq!(ended.text("/status"), "completed", "{ended:#?}");
+        let attempts = ended.json["attempts"].as_array().unwrap();
+        let codes: Vec<&Value> =
+            attempts.iter().filter_map(|attempt| attempt.pointer("/error/code")).collect();
+        assert!(
+            !codes.is_empty() && codes.iter().all(|code| *code == "scratch_full"),
+            "{ended:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_job_waits_until_a_worker_has_room_for_what_it_is_going_to_write() {
+    if !is_root() {
+        return;
+    }
+    let disk = SmallDisk::new().await;
+    let upload = disk.stack.upload_bunny().await;
+    // With less than what stays free, the worker takes no tasks.
+    disk.fill();
+    let job = disk.submit(&upload).await;
+    disk.stack.poll("/queue", |queue| queue.json["waiting"][0]["reason"] == "no_worker").await;
+    // With a little more it does, and the plan says that it is not enough.
+    disk.leave(MIN_FREE + 64 * 1024);
+    let waiting = disk.deferred(&job).await;
+    let message = waiting.text("/attempts/0/error/message");
+    assert!(message.contains("MiB of the worker's disk"), "{message}");
+    let why = disk.stack.get(&format!("/jobs/{job}/why")).await;
+    assert!(why.json.to_string().contains("MiB of the worker's disk"), "{why:#?}");
+    fs::remove_file(disk.filler()).unwrap();
+    disk.completes(&job).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_during_a_job_delays_it() {
+    if !is_root() {
+        return;
+    }
+    let disk = SmallDisk::new().await;
+    let upload = disk.stack.upload_bunny().await;
+    let job = disk.submit(&upload).await;
+    disk.stack.until(&job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+    disk.fill();
+    let waiting = disk.deferred(&job).await;
+    assert_eq!(
+        waiting.text("/attempts/0/error/message").split(';').next(),
+        Some("the worker's disk was full")
+    );
+    fs::remove_file(disk.filler()).unwrap();
+    disk.completes(&job).await;
+}
