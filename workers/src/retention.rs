@@ -71,6 +71,11 @@ const PARTIAL_UPLOAD_MIN_AGE: Duration = Duration::from_hours(24);
 /// Jobs per database page; each may list thousands of outputs.
 const PAGE_SIZE: u32 = 20;
 
+/// So long ago.
+fn age(age: Duration) -> SystemTime {
+    SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// Any error of a cleanup round; it is logged and the next round retries.
 pub(crate) type RetentionError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -156,18 +161,38 @@ impl Retention {
             }
             self.deliveries(before(deliveries), dry_run).await
         };
-        let staged = async { if dry_run { Ok(()) } else { self.staged().await } };
+        let staged = async { if dry_run { Ok(()) } else { self.collect_garbage().await } };
         let (jobs, uploads, deliveries) = (jobs.await, files.await, records.await);
         staged.await?;
         Ok(CleanupReport { jobs: jobs?, uploads: uploads?, deliveries: deliveries? })
     }
 
+    /// The jobs that have ended and whose dead attempts have left staged files, and interrupted uploads.
+    ///
+    /// # Errors
+    /// When a store or the log fails.
+    pub async fn garbage(
+        commands: &Commands,
+        storage: &Storage,
+    ) -> Result<(Vec<StagedJob>, Vec<(Tenant, UploadId)>), RetentionError> {
+        let mut dead = Vec::new();
+        for staged in storage.staged_before(age(STAGING_MIN_AGE)).await? {
+            let (tenant, job) = (staged.tenant.as_str(), staged.job.to_string());
+            // What cannot be read is kept.
+            let state = commands.state::<Job>(tenant, &job).await;
+            if state.is_ok_and(|state| state.is_over()) {
+                dead.push(staged);
+            }
+        }
+        Ok((dead, storage.partial_uploads_before(age(PARTIAL_UPLOAD_MIN_AGE)).await?))
+    }
+
     /// Deletes what dead attempts of ended jobs had staged, and the remains of interrupted uploads.
-    async fn staged(&self) -> Result<(), RetentionError> {
-        let before = SystemTime::now().checked_sub(STAGING_MIN_AGE);
-        let before = before.unwrap_or(SystemTime::UNIX_EPOCH);
-        let partial = SystemTime::now().checked_sub(PARTIAL_UPLOAD_MIN_AGE);
-        let partial = partial.unwrap_or(SystemTime::UNIX_EPOCH);
+    ///
+    /// # Errors
+    /// When a store fails; what was not deleted is left to the next round.
+    pub async fn collect_garbage(&self) -> Result<(), RetentionError> {
+        let (before, partial) = (age(STAGING_MIN_AGE), age(PARTIAL_UPLOAD_MIN_AGE));
         self.storage.drop_partial_uploads(partial).await?;
         for (tenant, upload) in self.storage.partial_uploads_before(partial).await? {
             self.storage.of(&tenant).drop_partial(upload).await?;

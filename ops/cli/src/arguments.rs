@@ -105,6 +105,11 @@ pub(crate) enum Verb {
     },
     /// Simulate the scheduling of past jobs with other weights, limits or worker fleets
     Simulate(Simulate),
+    /// Show what the stores hold, compare it with the log, or delete what nothing needs
+    Storage {
+        #[command(subcommand)]
+        verb: StorageVerb,
+    },
     /// Convert a local file on a server and download the result
     Convert(Convert),
     /// Package a file for streaming
@@ -213,6 +218,7 @@ impl Verb {
             | Self::Replay(_)
             | Self::Report { .. }
             | Self::Simulate(_)
+            | Self::Storage { .. }
             | Self::Health { .. }
             | Self::Completions { .. }
             | Self::Man { .. } => None,
@@ -357,6 +363,24 @@ pub(crate) struct SloReport {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StorageVerb {
+    /// Print the objects and bytes of each tenant in each store
+    Usage,
+    /// Check that every output of a completed job is where the log says, with the size that it says
+    Verify {
+        /// Also read every output and compare its SHA-256
+        #[arg(long)]
+        hash: bool,
+    },
+    /// Delete what ended jobs have left staged and uploads that were interrupted, as every cleanup does
+    Gc {
+        /// Only print it
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// The events to print.

@@ -26,6 +26,7 @@ mod secrets;
 mod service_manager;
 mod ship;
 mod simulate;
+mod storage;
 mod subscriber;
 mod telemetry;
 mod up;
@@ -110,6 +111,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Report { verb: None } => Box::pin(report::print(&config)).await,
         Verb::Report { verb: Some(ReportVerb::Slo(asked)) } => report::slo(asked).await,
         Verb::Simulate(asked) => simulate::simulate(&config, asked).await,
+        Verb::Storage { verb } => Box::pin(storage::run(&config, &verb)).await,
         Verb::Convert(asked) => client::convert(asked).await,
         Verb::Stream(asked) => client::submit(asked, "stream", Map::new()).await,
         Verb::Thumbnails(asked) => client::submit(asked, "thumbnails", Map::new()).await,
@@ -153,6 +155,7 @@ const fn is_operator(verb: &Verb) -> bool {
             | Verb::Replay(_)
             | Verb::Report { verb: None }
             | Verb::Simulate(_)
+            | Verb::Storage { .. }
     )
 }
 
@@ -167,6 +170,7 @@ const fn uses_stores(verb: &Verb) -> bool {
             | Verb::Doctor { .. }
             | Verb::Backup { .. }
             | Verb::Restore(_)
+            | Verb::Storage { .. }
             | Verb::Config { .. }
     )
 }
@@ -188,7 +192,8 @@ const fn secrets(verb: &Verb) -> &'static [Secret] {
         | Verb::Projections { .. }
         | Verb::Replay(_)
         | Verb::Report { verb: None }
-        | Verb::Simulate(_) => &[Secret::Master],
+        | Verb::Simulate(_)
+        | Verb::Storage { .. } => &[Secret::Master],
         Verb::Doctor { .. } | Verb::Config { .. } => &Secret::ALL,
         // `up` has its own.
         Verb::Up { .. }

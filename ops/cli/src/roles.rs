@@ -249,7 +249,7 @@ fn egress(config: &Config) -> anyhow::Result<Egress> {
 }
 
 /// The storage of uploads and outputs.
-fn storage(config: &Config, patience: Patience) -> anyhow::Result<Storage> {
+pub(crate) fn storage(config: &Config, patience: Patience) -> anyhow::Result<Storage> {
     let root = &config.storage.root;
     Storage::configured(&config.storage, &config.stores, patience)
         .with_context(|| format!("storage (storage.root is {})", root.display()))

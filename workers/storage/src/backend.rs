@@ -96,6 +96,9 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// The folders directly beneath a prefix; the root if it is empty.
     async fn folders(&self, prefix: &Key) -> Result<Vec<String>, StorageError>;
 
+    /// Every object beneath a prefix, by its key, with its size in bytes.
+    fn objects(&self, prefix: &Key) -> BoxStream<'static, Result<(Key, u64), StorageError>>;
+
     /// Everything directly beneath a prefix.
     async fn entries(&self, prefix: &Key) -> Result<Vec<Entry>, StorageError>;
 }

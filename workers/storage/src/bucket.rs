@@ -238,6 +238,12 @@ impl Backend for Bucket {
         Ok(folders.iter().filter_map(|key| Some(key.filename()?.to_owned())).collect())
     }
 
+    fn objects(&self, prefix: &Key) -> BoxStream<'static, Result<(Key, u64), StorageError>> {
+        let depth = self.prefix.parts().count();
+        let own = move |meta: ObjectMeta| (meta.location.parts().skip(depth).collect(), meta.size);
+        self.list(prefix).map_ok(own).map_err(StorageError::of_store).boxed()
+    }
+
     async fn entries(&self, prefix: &Key) -> Result<Vec<Entry>, StorageError> {
         let (root, mut found) = (self.key(prefix), BTreeMap::<String, Entry>::new());
         let mut objects = self.list(prefix);

@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use ffapi_domain::media::Overwrite;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key,
 };
@@ -273,6 +273,11 @@ impl Backend for Folder {
             Ok(folders.filter_map(|entry| entry.file_name().into_string().ok()).collect())
         })
         .await
+    }
+
+    fn objects(&self, prefix: &Key) -> BoxStream<'static, Result<(Key, u64), StorageError>> {
+        let listed = self.store.list(Some(prefix));
+        listed.map_ok(|meta| (meta.location, meta.size)).map_err(StorageError::of_store).boxed()
     }
 
     async fn entries(&self, prefix: &Key) -> Result<Vec<Entry>, StorageError> {

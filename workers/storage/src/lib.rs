@@ -24,6 +24,7 @@ mod spans;
 mod storage;
 mod store;
 mod tenant_storage;
+mod usage;
 
 pub use bucket::Patience;
 pub use comma_separated::comma_separated;
@@ -37,3 +38,4 @@ pub use plain::{Listed, PlainStore};
 pub use put::{PutError, check_signature};
 pub use storage::{StagedJob, Storage};
 pub use tenant_storage::{Staged, TenantStorage};
+pub use usage::{StoreUsage, Total};

@@ -74,6 +74,11 @@ impl Storage {
         &self.own
     }
 
+    /// Every store, by name.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = &Store> {
+        self.all.values().map(Arc::as_ref)
+    }
+
     /// The name of the deployment's own store.
     pub fn default_name(&self) -> &str {
         &self.own.name

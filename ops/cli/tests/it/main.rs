@@ -57,6 +57,7 @@ mod slo_report;
 mod stack;
 mod storage_quota;
 mod stored_credentials;
+mod stores;
 mod tenants;
 mod text_validation;
 mod tokens;
