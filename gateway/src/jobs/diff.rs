@@ -2,6 +2,7 @@ use ffapi_domain::{JobId, job::JobView};
 use poem_openapi::{Object, types::Any};
 use serde_json::{Map, Value, json};
 
+use super::show::without_signatures;
 use crate::{
     auth::Principal,
     problem::{Kind, Problem},
@@ -72,7 +73,8 @@ fn outcome(job: &JobView) -> Value {
             (output.name.as_ref().cloned().unwrap_or_default(), facts)
         })
         .collect();
-    let mut request = serde_json::to_value(&job.request).unwrap_or_default();
+    let request = serde_json::to_value(&job.request).unwrap_or_default();
+    let mut request = without_signatures(request);
     for fields in request.as_object_mut().into_iter().flat_map(Map::values_mut) {
         for field in ["output", "overwrite"] {
             fields.as_object_mut().map(|fields| fields.remove(field));

@@ -302,7 +302,7 @@ pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
 }
 
 /// Removes the query strings of URLs in a value: they may hold signatures.
-fn without_signatures(mut value: Value) -> Value {
+pub(super) fn without_signatures(mut value: Value) -> Value {
     match &mut value {
         Value::String(text) => {
             if let Ok(location @ Location::Web(_)) = text.parse::<Location>() {

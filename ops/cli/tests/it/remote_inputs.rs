@@ -59,6 +59,13 @@ async fn a_video_from_a_signed_url_is_converted_and_its_signature_is_never_shown
     let printed = std::fs::read_to_string(stack.data.path().join("up.log")).unwrap();
     assert!(!printed.contains("hush"), "{printed}");
 
+    let input = format!("{web}/video.mp4?signature=hush-2");
+    let overrides = json!({ "overrides": { "input": input, "output": "a2.mp4" } });
+    let rerun = stack.post(&format!("/jobs/{job}/rerun"), &overrides).await;
+    let diff = stack.get(&format!("/jobs/{}/diff", rerun.text("/job/id"))).await;
+    assert_eq!(diff.status, StatusCode::OK, "{diff:#?}");
+    assert!(!diff.json.to_string().contains("hush"), "{diff:#?}");
+
     let slow = json!({ "input": format!("{web}/slow.mp4"), "output": "b.mp4" });
     let job = stack.post("/convert", &slow).await.text("/job/id").to_owned();
     stack.until(&job, |job| job.text("/status") == "processing").await;
