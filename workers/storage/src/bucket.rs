@@ -16,6 +16,7 @@ use object_store::{
     signer::{SignedUrlOptions, Signer},
 };
 use reqwest::Method;
+use tokio::io::AsyncSeekExt;
 use tokio_util::{io::ReaderStream, sync::CancellationToken};
 use url::Url;
 
@@ -195,7 +196,9 @@ impl Backend for Bucket {
         file: File,
         cancelled: CancellationToken,
     ) -> Result<Received, StorageError> {
-        let bytes = ReaderStream::with_capacity(tokio::fs::File::from_std(file), READ_SIZE);
+        let mut file = tokio::fs::File::from_std(file);
+        file.rewind().await?;
+        let bytes = ReaderStream::with_capacity(file, READ_SIZE);
         let interrupted = || io::Error::other("it was cancelled");
         let bytes = bytes
             .map(move |chunk| if cancelled.is_cancelled() { Err(interrupted()) } else { chunk });
