@@ -73,6 +73,7 @@ mod webhooks;
 pub use auth::{CredentialStore, IssuerConfig, Minted, Pepper, Peppers, ProxyHeader, mint};
 pub use prices::{Price, PriceTable};
 pub use problem::Kind as ProblemKind;
+pub use read_barrier::Consistency;
 pub use scanner::{OnFailure, ScannerConfig};
 pub use server::{GatewayConfig, GatewayError, Server, TlsConfig, openapi};
 pub use state::{Gateway, Services};

@@ -10,6 +10,7 @@ use std::{
 use ffapi_domain::Tenant;
 use ffapi_nats::Log;
 use lru::LruCache;
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Mutex as AsyncMutex, watch},
     time::timeout,
@@ -17,9 +18,21 @@ use tokio::{
 
 use crate::metrics::{self, WaitOutcome};
 
+/// What a read contains.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// Everything that any gateway has answered before, or any event has reported.
+    #[default]
+    ReadYourWrites,
+    /// What the read models contain; they are usually some milliseconds behind.
+    Eventual,
+}
+
 /// Knows the newest event of each tenant.
 #[derive(Debug)]
 pub(crate) struct ReadBarrier {
+    consistency: Consistency,
     /// The newest poll of the end of the log: when it began, and what it found.
     poll: AsyncMutex<Option<(Instant, u64)>>,
     /// The log was received up to this sequence.
@@ -40,17 +53,16 @@ const MAX_TENANTS: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// known.
 const LOG_TIMEOUT: Duration = Duration::from_millis(500);
 
-impl Default for ReadBarrier {
-    fn default() -> Self {
+impl ReadBarrier {
+    pub(crate) fn new(consistency: Consistency) -> Self {
         Self {
+            consistency,
             poll: AsyncMutex::default(),
             received: watch::Sender::new(0),
             newest: Mutex::new(Newest { by_tenant: LruCache::sparse(MAX_TENANTS), of_others: 0 }),
         }
     }
-}
 
-impl ReadBarrier {
     /// Begins after this sequence; what comes after it is received.
     pub(crate) fn begin(&self, last: u64) {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).of_others = last;
@@ -72,7 +84,12 @@ impl ReadBarrier {
 
     /// The sequence of the newest event of a tenant, of all that were appended before the call. When
     /// it returns, caches hold nothing that is older.
+    ///
+    /// 0, which every read model contains, where reads are eventually consistent.
     pub(crate) async fn newest(&self, log: &Log, tenant: &Tenant) -> u64 {
+        if self.consistency == Consistency::Eventual {
+            return 0;
+        }
         let start = Instant::now();
         let received = async {
             let end = self.end(log).await?;
@@ -114,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_newest_event_of_a_tenant_that_is_not_listed_is_not_underestimated() {
-        let barrier = ReadBarrier::default();
+        let barrier = ReadBarrier::new(Consistency::default());
         barrier.begin(10);
         let newest = |tenant: &str| {
             let newest = barrier.newest.lock().unwrap();

@@ -38,7 +38,9 @@ use crate::{
     presets::{Presets, system},
     prices::PriceTable,
     queue::QueueApi,
-    queue_slots, response_body,
+    queue_slots,
+    read_barrier::Consistency,
+    response_body,
     response_middleware::response_middleware,
     storage_holds, tls,
     tokens::Tokens,
@@ -88,6 +90,8 @@ pub struct GatewayConfig {
     pub connections_per_address: u64,
     /// What jobs cost; jobs, estimates and sums of usage then show it.
     pub prices: Option<PriceTable>,
+    /// What reads contain: `read-your-writes`, or `eventual`, which asks the log nothing.
+    pub consistency: Consistency,
     /// Milliseconds for which keys are accepted without a confirmation that the log holds nothing
     /// newer.
     pub max_key_lag: u64,
@@ -121,6 +125,7 @@ impl Default for GatewayConfig {
             connections: 10_000,
             connections_per_address: 1_000,
             prices: None,
+            consistency: Consistency::default(),
             max_key_lag: 5_000,
         }
     }

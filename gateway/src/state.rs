@@ -120,7 +120,7 @@ impl Gateway {
             job_logs: JobLogs::new(nats.clone()),
             idempotency: Idempotency::new(nats.clone()),
             positions: Positions::default(),
-            read_barrier: ReadBarrier::default(),
+            read_barrier: ReadBarrier::new(config.consistency),
             event_bus: EventBus::default(),
             progress: ProgressBoard::default(),
             job_cache: RowCache::closed(),

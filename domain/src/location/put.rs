@@ -115,7 +115,7 @@ fn parameter<'a>(url: &'a Url, name: &str) -> Option<Cow<'a, str>> {
     url.query_pairs().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
-/// When the signature of a URL ends, as S3, Google Cloud Storage, Azure and CloudFront write it; none if
+/// When the signature of a URL ends, as S3, Google Cloud Storage, Azure and `CloudFront` write it; none if
 /// it has none, or does not say.
 pub fn signature_end(url: &Url) -> Option<Timestamp> {
     for provider in ["X-Amz", "X-Goog"] {

@@ -53,7 +53,7 @@ fn done(files: &[&str], result: Option<Value>) -> ChildMessage {
 
 fn charge(channel: &Channel, folders: &[&str]) {
     let folders = folders.iter().map(|folder| (*folder).to_owned()).collect();
-    let _ = channel.ask(Needs { charged: 1, folders });
+    let _ = channel.ask(Needs { charged: 1, folders, bytes: 0 });
 }
 
 fn progress(stage: &str, speed: f64) -> ChildMessage {
@@ -155,13 +155,13 @@ fn perform(channel: &Channel, attack: &str) {
         }
         "steps" => {
             for n in 2..2_000 {
-                let _ = channel.ask(Needs { charged: n, folders: vec![] });
+                let _ = channel.ask(Needs { charged: n, folders: vec![], bytes: 0 });
             }
             channel.say(&done(&["output.mp4"], None));
         }
         "deaf" => {
             for n in 2.. {
-                channel.say(&ChildMessage::Needs(Needs { charged: n, folders: vec![] }));
+                channel.say(&ChildMessage::Needs(Needs { charged: n, folders: vec![], bytes: 0 }));
             }
         }
         "disk" => {

@@ -123,25 +123,25 @@ pub(super) struct MessageBudget {
     published: Option<Instant>,
 }
 
-/// What to do with a log line.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum LineAction {
-    Keep,
-    /// Replace it by a note: the budget is used up.
-    Last,
-    Drop,
-}
+/// Takes the place of the first line that is not logged.
+const DROPPED: &str = "further log lines of this attempt are dropped";
 
 impl MessageBudget {
-    /// Counts one log line.
-    pub(super) fn line(&mut self, line: &str) -> LineAction {
+    /// Counts a log line; what is logged of it: none once the budget is used up, and a note instead of the
+    /// last one.
+    pub(super) fn logged<'l>(
+        &mut self,
+        level: &'l str,
+        line: &'l str,
+    ) -> Option<(&'l str, &'l str)> {
         let full = |lines, bytes| lines >= MAX_LOG_LINES || bytes >= MAX_LOG_BYTES;
         if full(self.lines, self.bytes) {
-            return LineAction::Drop;
+            return None;
         }
         self.lines = self.lines.saturating_add(1);
         self.bytes = self.bytes.saturating_add(line.len());
-        if full(self.lines, self.bytes) { LineAction::Last } else { LineAction::Keep }
+        let is_last = full(self.lines, self.bytes);
+        Some(if is_last { ("warning", DROPPED) } else { (level, line) })
     }
 
     /// True if the start of another stage may be published immediately.
@@ -190,12 +190,13 @@ mod tests {
     #[test]
     fn log_lines_beyond_the_budget_are_dropped() {
         let mut budget = MessageBudget::default();
-        let kept = (0..5_000).filter(|_| budget.line("x") == LineAction::Keep).count();
+        let kept = (0..5_000).filter(|_| budget.logged("info", "x") == Some(("info", "x"))).count();
         assert_eq!(kept, MAX_LOG_LINES as usize - 1);
-        assert_eq!(budget.line("x"), LineAction::Drop);
+        assert_eq!(budget.logged("info", "x"), None);
         let mut budget = MessageBudget::default();
-        assert_eq!(budget.line(&"x".repeat(MAX_LOG_BYTES)), LineAction::Last);
-        assert_eq!(budget.line("x"), LineAction::Drop);
+        let long = "x".repeat(MAX_LOG_BYTES);
+        assert_eq!(budget.logged("info", &long), Some(("warning", DROPPED)));
+        assert_eq!(budget.logged("info", "x"), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     AttemptContext, AttemptSpec, Outcome,
-    bounds::{Bounds, LineAction, MessageBudget},
+    bounds::{Bounds, MessageBudget},
 };
 use crate::{
     clock,
@@ -96,14 +96,11 @@ impl AttemptContext {
                         }
                         stage = progress.stage;
                     }
-                    Ok(Some(ChildMessage::Log { level, line })) => match budget.line(&line) {
-                        LineAction::Keep => self.log_line(release, &stage, &level, &line).await,
-                        LineAction::Last => {
-                            let line = "further log lines of this attempt are dropped";
-                            self.log_line(release, &stage, "warning", line).await;
+                    Ok(Some(ChildMessage::Log { level, line })) => {
+                        if let Some((level, line)) = budget.logged(&level, &line) {
+                            self.log_line(release, &stage, level, line).await;
                         }
-                        LineAction::Drop => {}
-                    },
+                    }
                     Ok(Some(ChildMessage::Needs(needs))) => {
                         if needs.bytes > 0 {
                             *scratch = Some(self.reserve_scratch(release, needs.bytes)?);

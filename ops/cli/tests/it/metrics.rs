@@ -272,3 +272,20 @@ async fn jobs_that_wait_for_a_pool_without_workers_are_shown() {
     until(age, |age| *age > 1.0).await;
     assert!(metrics.value("ffapi_fleet_slots", &[("pool", "nvenc")]).await < 1.0);
 }
+
+#[tokio::test]
+async fn eventually_consistent_reads_ask_the_log_nothing() {
+    for (consistency, asks) in [("read-your-writes", true), ("eventual", false)] {
+        let (stack, metrics) = stack(&[("FFAPI_GATEWAY__CONSISTENCY", consistency)]).await;
+        let job = stack.post("/probe", &serde_json::json!({ "input": "none.mp4" })).await;
+        let job = job.text("/job/id").to_owned();
+        assert_eq!(stack.finished(&job).await.text("/status"), "failed");
+        stack.list_has("/jobs?status=failed", 1).await;
+        let name = "ffapi_read_wait_duration_seconds_count";
+        let text = metrics.text("text/plain").await.1;
+        let counts = text.lines().filter(|line| line.starts_with(name));
+        let asked: f64 =
+            counts.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+        assert_eq!(asked > 0.0, asks, "{consistency}: {asked}");
+    }
+}

@@ -179,7 +179,7 @@ async fn a_playback_url_is_inherited_by_every_file_of_a_stream() {
     let forged = format!("{}/api/v1/t/{}x/outputs/master.m3u8", stack.url, token);
     assert_eq!(stack.send(http().get(forged)).await.status, StatusCode::UNAUTHORIZED);
     let written = http().delete(format!("{base}master.m3u8"));
-    assert_eq!(stack.send(written).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(stack.send(written).await.status, StatusCode::METHOD_NOT_ALLOWED);
     let log = std::fs::read_to_string(stack.data.path().join("up.log")).unwrap();
     assert!(!log.contains(token), "{log}");
     let trail = stack.get("/admin/audit?limit=200").await;

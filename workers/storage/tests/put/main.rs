@@ -1,7 +1,7 @@
 //! Outputs that are put at URLs which clients signed: real stores that accept such URLs, and a host that
 //! answers as a test wants.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod host;
 mod providers;
