@@ -25,7 +25,7 @@ pub use event::{
 };
 pub use find_output::OutputMissing;
 pub use main_codec::main_codec;
-pub use playback::{PlaybackOutputs, output_path, output_url_name};
+pub use playback::{PlaybackNames, PlaybackOutputs, output_path, output_url_name};
 pub use public::public;
 pub use queued::QueueEntry;
 pub use retry::{MAX_ATTEMPTS, RetryPolicy};

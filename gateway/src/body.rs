@@ -1,7 +1,6 @@
 mod checked;
 mod every_error;
 mod large_bodies;
-mod messages;
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -19,10 +18,11 @@ use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
+pub(crate) use self::every_error::every_error;
 use self::large_bodies::LARGE_BODY;
-pub(crate) use self::{every_error::every_error, messages::of_parameter};
 use crate::{
     auth::Principal,
+    parser_messages::plain,
     problem::{Kind, Problem},
 };
 
@@ -118,7 +118,7 @@ async fn receive(announced: Option<usize>, body: &mut RequestBody) -> Result<Byt
 pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T, Problem> {
     serde_path_to_error::deserialize(json).map_err(|error| {
         let mut pointer = format!("#{prefix}{}", pointer(error.path().iter()));
-        let detail = messages::plain(&error.inner().to_string());
+        let detail = plain(&error.inner().to_string());
         // serde reports a missing field at its parent.
         if let Some(field) =
             detail.strip_prefix("missing field `").and_then(|d| d.split('`').next())

@@ -36,6 +36,7 @@ mod media;
 mod metrics;
 mod openapi;
 mod page;
+mod parser_messages;
 mod patch;
 mod playback;
 mod positions;

@@ -16,10 +16,10 @@ use uuid::Uuid;
 
 use crate::{
     api_paths::{self, ApiPaths},
-    body::of_parameter,
     cors::CorsPolicy,
     guard, headers,
     metrics::{ActiveRequest, Answered, known_method},
+    parser_messages::of_parameter,
     playback,
     problem::{Kind, Problem},
     rate_limits::RateLimitHeaders,

@@ -1,6 +1,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
 
-use super::JobView;
+use super::{JobView, OutputFile};
 use crate::JobId;
 
 /// The outputs of a completed job that pages and players start from, by name.
@@ -16,6 +17,57 @@ pub struct PlaybackOutputs<'a> {
     pub sprite: Option<&'a str>,
     /// The file, if the job has a single one besides its subtitles.
     pub download: Option<&'a str>,
+}
+
+/// The same with names of its own: what the summary of a job keeps of its outputs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlaybackNames {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playback: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poster: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sprite: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download: Option<String>,
+}
+
+impl PlaybackNames {
+    /// Among the outputs that the service stores.
+    pub(super) fn of(outputs: &[OutputFile]) -> Self {
+        let PlaybackOutputs { playback, dash, poster, sprite, download } =
+            PlaybackOutputs::of(outputs);
+        let owned = |name: Option<&str>| name.map(str::to_owned);
+        Self {
+            playback: owned(playback),
+            dash: owned(dash),
+            poster: owned(poster),
+            sprite: owned(sprite),
+            download: owned(download),
+        }
+    }
+
+    /// Forgets an output that was deleted.
+    pub(super) fn remove(&mut self, deleted: &str) {
+        let Self { playback, dash, poster, sprite, download } = self;
+        for name in [playback, dash, poster, sprite, download] {
+            *name = name.take().filter(|name| name != deleted);
+        }
+    }
+
+    /// The names.
+    pub fn outputs(&self) -> PlaybackOutputs<'_> {
+        PlaybackOutputs {
+            playback: self.playback.as_deref(),
+            dash: self.dash.as_deref(),
+            poster: self.poster.as_deref(),
+            sprite: self.sprite.as_deref(),
+            download: self.download.as_deref(),
+        }
+    }
 }
 
 /// Characters that are kept in the path of a URL: RFC 3986's unreserved ones, and the separator.
@@ -49,13 +101,17 @@ impl JobView {
         if self.summary.outputs_expired_at.is_some() {
             return PlaybackOutputs::default();
         }
-        let stored = self.outputs.iter().filter(|output| !output.is_put());
-        let names = stored.filter_map(|output| output.name.as_ref());
-        PlaybackOutputs::among(names.map(String::as_str))
+        PlaybackOutputs::of(&self.outputs)
     }
 }
 
 impl<'a> PlaybackOutputs<'a> {
+    fn of(outputs: &'a [OutputFile]) -> Self {
+        let stored = outputs.iter().filter(|output| !output.is_put());
+        let names = stored.filter_map(|output| output.name.as_ref());
+        Self::among(names.map(String::as_str))
+    }
+
     fn among(names: impl Iterator<Item = &'a str>) -> Self {
         // The files of renditions are in folders.
         let names: Vec<&str> = names.filter(|name| !name.contains('/')).collect();
@@ -116,6 +172,19 @@ mod tests {
         };
         assert_eq!(among(&["a.mp4", "a.eng.vtt"]), file);
         assert_eq!(among(&["a.mp4", "b.mp4"]), PlaybackOutputs::default());
+    }
+
+    #[test]
+    fn a_deleted_output_is_forgotten() {
+        let mut names = PlaybackNames {
+            playback: Some("a.mp4".to_owned()),
+            poster: Some("poster.jpg".to_owned()),
+            download: Some("a.mp4".to_owned()),
+            ..PlaybackNames::default()
+        };
+        names.remove("a.mp4");
+        let left = PlaybackOutputs { poster: Some("poster.jpg"), ..PlaybackOutputs::default() };
+        assert_eq!(names.outputs(), left);
     }
 
     #[test]

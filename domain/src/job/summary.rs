@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, FailureCode, JobEvent, PresetRef, Priority, RetryHint};
+use super::{Failure, FailureCode, JobEvent, PlaybackNames, PresetRef, Priority, RetryHint};
 use crate::{BatchId, JobId, Personal, Tenant, Timestamp, location::Location};
 
 /// Summary of a job, as lists return it.
@@ -60,6 +60,9 @@ pub struct JobSummary {
     /// The preset that supplied default values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<PresetRef>,
+    /// The outputs that pages and players start from; rows of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playback: Option<PlaybackNames>,
     /// Number of its events: the `ETag`.
     pub version: u64,
 }
@@ -180,6 +183,7 @@ impl JobSummary {
                 keep_until: None,
                 rerun_of: spec.rerun_of,
                 preset: spec.preset.clone(),
+                playback: None,
                 version: 0,
             },
             (None, _) => return None,
@@ -200,10 +204,16 @@ impl JobSummary {
         }
         match event {
             JobEvent::Submitted { .. }
-            | JobEvent::OutputsSealed { .. }
             | JobEvent::AttemptAbandoned { .. }
-            | JobEvent::OutputsDeleted { only: Some(_) }
             | JobEvent::Cancelled {} => {}
+            JobEvent::OutputsSealed { outputs, .. } => {
+                self.playback = Some(PlaybackNames::of(outputs));
+            }
+            JobEvent::OutputsDeleted { only: Some(deleted) } => {
+                if let (Some(playback), Some(name)) = (&mut self.playback, deleted.name.as_ref()) {
+                    playback.remove(name);
+                }
+            }
             JobEvent::Completed { .. } => {
                 self.keep_until = self.keep.map(|keep| at.plus(Duration::from_secs(keep)));
             }
@@ -215,6 +225,7 @@ impl JobSummary {
             JobEvent::CancelRequested { .. } => self.cancel_requested = true,
             JobEvent::OutputsExpired {} | JobEvent::OutputsDeleted { only: None } => {
                 self.outputs_expired_at = Some(at);
+                self.playback = None;
             }
             JobEvent::Failed { failure, dead_lettered } => {
                 self.error = Some(failure.into());

@@ -110,11 +110,13 @@ impl<C: Fn(Value) -> Result<(), Problem>> Search<'_, C> {
         Some(found)
     }
 
-    /// True if an error is about this field, or one that it is in; also if that cannot be determined.
+    /// True if an error is about a field that is wrong already, or about one within it or around it, which
+    /// may be due to the replacement; also if that cannot be determined.
     fn is_known(&self, pointer: &str, known: &Problem) -> bool {
         let Some(pointer) = self.within(pointer) else { return true };
         let mut known = known.pointers();
-        known.any(|known| self.within(known).is_none_or(|known| is_at(pointer, known)))
+        let is_near = |known: &str| is_at(pointer, known) || is_at(known, pointer);
+        known.any(|known| self.within(known).is_none_or(is_near))
     }
 
     fn within<'p>(&self, pointer: &'p str) -> Option<&'p str> {

@@ -82,7 +82,7 @@ impl Presenter<'_> {
         let usage = job.usage.as_ref().filter(|_| is_completed);
         body.usage = usage.map(|usage| UsageBody::of(&job.summary.kind, usage, prices));
         if is_completed {
-            body.urls = self.urls(job.summary.id, job.playback());
+            body.summary.urls = self.urls(job.summary.id, job.playback());
         }
         body
     }
@@ -93,6 +93,11 @@ impl Presenter<'_> {
         let output = job.output.as_ref();
         let is_put = output.and_then(Personal::as_ref).is_some_and(Location::is_put);
         body.expires_at = self.expires_at(job).filter(|_| output.is_some() && !is_put);
+        if job.status == JobStatus::Completed
+            && let Some(playback) = &job.playback
+        {
+            body.urls = self.urls(job.id, playback.outputs());
+        }
         body
     }
 

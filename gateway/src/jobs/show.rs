@@ -59,6 +59,8 @@ pub(crate) struct SummaryBody {
     /// True if it failed after its last attempt.
     dead_lettered: bool,
     version: u64,
+    #[oai(flatten)]
+    pub(super) urls: JobUrls,
     links: Links,
 }
 
@@ -68,8 +70,6 @@ pub(crate) struct SummaryBody {
 pub(crate) struct JobBody {
     #[oai(flatten)]
     pub(super) summary: SummaryBody,
-    #[oai(flatten)]
-    pub(super) urls: JobUrls,
     /// The operations of a `convert` job, in order.
     operations: Option<Vec<Any<Value>>>,
     /// The parsed request of other kinds.
@@ -230,6 +230,7 @@ pub(crate) fn summary(job: &JobSummary, progress: Option<&Value>) -> SummaryBody
         error: job.error.as_ref().map(ErrorBody::from),
         dead_lettered: job.dead_lettered,
         version: job.version,
+        urls: JobUrls::default(),
         links: Links {
             this: base.clone(),
             events: format!("{base}/events"),
@@ -260,7 +261,6 @@ pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
         if summary.status == JobStatus::Completed { outputs } else { &[] };
     JobBody {
         summary: self::summary(summary, progress),
-        urls: JobUrls::default(),
         operations: match request {
             MediaRequest::Convert(convert) => Some(
                 convert

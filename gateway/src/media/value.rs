@@ -9,7 +9,10 @@ use poem_openapi::types::Any;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::problem::{Kind, Problem};
+use crate::{
+    parser_messages::plain,
+    problem::{Kind, Problem},
+};
 
 /// Parses a time: seconds, or `[HH:]MM:SS.mmm`.
 pub(crate) fn micros(value: &Value, pointer: &str) -> Result<Micros, Problem> {
@@ -51,7 +54,7 @@ pub(crate) fn time(value: Option<&Any<Value>>, pointer: &str) -> Result<Option<M
 /// Parses one of a domain enum's names; the error lists them.
 pub(crate) fn known<T: DeserializeOwned>(text: String, pointer: &str) -> Result<T, Problem> {
     serde_json::from_value(Value::String(text))
-        .map_err(|error| Problem::field(Kind::Invalid, pointer, error.to_string()))
+        .map_err(|error| Problem::field(Kind::Invalid, pointer, plain(&error.to_string())))
 }
 
 /// As `known`, for a field that may be absent.

@@ -154,6 +154,13 @@ async fn a_playback_url_is_inherited_by_every_file_of_a_stream() {
     let made = stack.post("/tokens", &json!({ "outputs": job, "ttl": week })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:#?}");
     let base = format!("{}{}", stack.url, made.text("/url"));
+    // A list of jobs has the same URLs as each of them.
+    let (one, list) =
+        (stack.get(&format!("/jobs/{job}")).await, stack.get("/jobs?kind=stream").await);
+    for field in ["playback_url", "poster_url", "sprite_url"] {
+        assert_eq!(list.json["data"][0][field], one.json[field], "{field}: {list:#?}");
+    }
+    assert!(list.text("/data/0/playback_url").ends_with("/outputs/master.m3u8"), "{list:#?}");
     let left = async || -> u64 {
         let answer = stack.get("/jobs?limit=1").await;
         let left = answer.header("ratelimit").split(";r=").nth(1).unwrap().to_owned();

@@ -21,7 +21,7 @@ const TYPES: [(&str, &str); 16] = [
 ];
 
 /// The message of serde for a value that does not fit.
-pub(super) fn plain(message: &str) -> String {
+pub(crate) fn plain(message: &str) -> String {
     let of = |prefix: &str| message.strip_prefix(prefix)?.split_once(", expected ");
     if let Some((found, wanted)) = of("invalid type: ").or_else(|| of("invalid value: ")) {
         return format!("expected {}, not {}", wanted_type(wanted), found_value(found));
