@@ -54,7 +54,7 @@ def digests(nats):
     for name in servers.NATS:
         # A follower becomes the leader, since only a leader answers for its own copy.
         def leads():
-            if nats.info("EVENTS")["cluster"]["leader"] == name:
+            if nats.info("EVENTS")["cluster"].get("leader") == name:
                 return True
             try:
                 nats.api("STREAM.LEADER.STEPDOWN.EVENTS", {"placement": {"preferred": name}})

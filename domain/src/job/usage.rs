@@ -36,3 +36,17 @@ impl JobUsage {
         (minutes(self.media) * 1_000.0).round() / 1_000.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_the_same_after_it_was_stored_as_json() {
+        // The nearest float to 1.843143804 is another one.
+        let usage =
+            JobUsage { media: 0, seconds: 1.843_143_803_999_999_9, cpu_seconds: None, bytes: 0 };
+        let stored = serde_json::to_string(&usage).unwrap();
+        assert_eq!(serde_json::from_str::<JobUsage>(&stored).unwrap(), usage);
+    }
+}
