@@ -80,7 +80,9 @@ impl AttemptContext {
         error: MediaError,
         folder: &SlotFolder,
     ) -> MediaError {
-        if error.code.retry_hint() == RetryHint::NoRetry || !self.scratch.is_full() {
+        let is_known = error.code == FailureCode::ScratchFull;
+        let may_succeed = error.code.retry_hint() == RetryHint::Retry;
+        if is_known || !may_succeed || !self.scratch.is_full() {
             return error;
         }
         let written = folder.disk_usage().await.map(|usage| usage.bytes);
