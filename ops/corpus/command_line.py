@@ -1,13 +1,20 @@
 """Conversions by the ffmpeg command line: what ffapi's outputs are compared with."""
 
 import subprocess
+from pathlib import Path
 
 import media
+
+ROOT = Path(__file__).resolve().parents[2]
+# The machine's, and one of the version of the engine's libraries, if ops/setup has installed it.
+PROGRAMS = ["ffmpeg", *(str(path) for path in [ROOT / ".tools/bin/ffmpeg-judge"] if path.exists())]
 
 SECONDS = 60
 SUFFIXES = {"video": ".mp4", "audio": ".m4a", "image": ".png", "subtitle": ".vtt", "unknown": ".mp4"}
 # Variable frame rate is kept, as ffapi does: by default, the command line repeats frames in mp4.
 VIDEO = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-fps_mode", "vfr"]
+# The pixel format that every player shows, and that ffapi writes. One pixel does not fit.
+SHOWN = ["-pix_fmt", "yuv420p"]
 # Covers are no part of the comparison.
 AUDIO = ["-vn", "-c:a", "aac"]
 OPTIONS = {"video": VIDEO, "unknown": VIDEO, "audio": AUDIO, "image": ["-frames:v", "1", "-update", "1"], "subtitle": []}
@@ -15,11 +22,14 @@ OPTIONS = {"video": VIDEO, "unknown": VIDEO, "audio": AUDIO, "image": ["-frames:
 EVEN = ["-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0"]
 
 
-def convert(path, kind, target):
+def convert(path, kind, target, program="ffmpeg"):
     """The facts of its output (of subtitles, whether there are any) and no words, or None and its complaint."""
-    made, said = attempt(path, target, OPTIONS[kind])
-    if not made and "divisible by 2" in said:
-        made, said = attempt(path, target, OPTIONS[kind] + EVEN)
+    options = OPTIONS[kind]
+    ways = [options + SHOWN, options + SHOWN + EVEN, options] if options is VIDEO else [options]
+    for way in ways:
+        made, said = attempt(program, path, target, way)
+        if made or way is not options and "divisible by 2" not in said:
+            break
     if made and kind == "subtitle":
         found = "-->" in target.read_text("utf-8", "replace") or None
     else:
@@ -30,8 +40,8 @@ def convert(path, kind, target):
     return None, said.strip().splitlines()[-1] if said.strip() else "its output is empty"
 
 
-def attempt(path, target, options):
-    command = ["ffmpeg", *media.QUIET, "-y", "-i", f"file:{path}", *options, str(target)]
+def attempt(program, path, target, options):
+    command = [program, *media.QUIET, "-y", "-i", f"file:{path}", *options, str(target)]
     try:
         ran = subprocess.run(command, capture_output=True, timeout=SECONDS, text=True, errors="replace")
     except subprocess.TimeoutExpired:

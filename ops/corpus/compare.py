@@ -34,8 +34,6 @@ def differences(kind, ours, theirs, right):
             found += frames(left, right)
     if heard:
         found += compare_audio(left, right)
-    if seen and heard:
-        found += offset(left, right)
     return found + likeness(ours, theirs, left, right, seen, heard)
 
 
@@ -90,9 +88,12 @@ def compare_audio(left, right):
     return found
 
 
-def offset(left, right):
+def offset(left, right, loudness):
+    """`loudness` is that of ffapi's audio: silence before the command line's first sample is no difference."""
     ours, theirs = (facts.audio[0] - facts.frames[0] for facts in (left, right))
-    if apart(ours, theirs) > TOLERANCE:
+    before = loudness[:max(0, round((right.audio[0] - TOLERANCE) * media.RATE / media.PIECE))]
+    padded = ours < theirs and max(before, default=0) < 1
+    if apart(ours, theirs) > TOLERANCE and not padded:
         return [f"audio begins {ours:+.3f} / {theirs:+.3f} s after the video"]
     return []
 
@@ -103,6 +104,8 @@ def likeness(ours, theirs, left, right, seen, heard):
     mine = media.decoded(ours, {one for one, _ in pairs}, heard)
     other = media.decoded(theirs, {one for _, one in pairs}, heard)
     found = images(pairs, mine, other, len(left.frames)) if seen else []
+    if seen and heard:
+        found = offset(left, right, mine.loudness) + found
     return found + (loudness(mine.loudness, other.loudness, left.channels == right.channels) if heard else [])
 
 

@@ -114,7 +114,7 @@ def decoded(path, wanted, has_sound):
                     "-f", "rawvideo", "-"]
     if has_sound:
         # Silence fills gaps.
-        command += ["-map", "0:a:0", "-ac", "1", "-af", f"aresample={RATE}:async=1000:first_pts=0", "-ar", str(RATE),
+        command += ["-map", "0:a:0", "-ac", "1", "-af", f"aresample={RATE}:async=1:min_hard_comp=0.02:first_pts=0", "-ar", str(RATE),
                     "-f", "s16le", str(samples)]
     found, count = {}, 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:

@@ -6,11 +6,13 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import command_line
 import compare
 import cues
 import media
+import refusals
 from service import Ended
 
 TRANSCODE = {"type": "transcode"}
@@ -57,6 +59,26 @@ class Result:
         return asdict(self) | {"equal": self.equal}
 
 
+class Verdict(NamedTuple):
+    """The class of a comparison with one version of the command line."""
+
+    class_of: str
+    detail: str = ""
+    differences: list = []
+    found: media.Facts | None = None  # what the command line made
+
+
+def verdict(kind, found, complaint, outcome, theirs):
+    if outcome.output is None:
+        if not found:
+            return Verdict(BOTH, f"{outcome.reason} / {complaint}")
+        return Verdict(REFUSED if outcome.step == "upload" else FAILED, outcome.reason, found=found)
+    if not found:
+        return Verdict(ALONE, complaint)
+    differences = compare.differences(kind, outcome.output, theirs, found)
+    return Verdict(DIFFERS if differences else EQUAL, "; ".join(differences), differences, found)
+
+
 class Trials:
     """Runs files through the service and the command line."""
 
@@ -74,36 +96,39 @@ class Trials:
             raise
         except Exception as error:  # One odd file does not end a long run.
             result.class_of, result.detail = BROKEN, f"{type(error).__name__}: {error}"
-        result.explained = self.explained.reason(path, result)
+        result.explained = result.explained or self.explained.reason(path, result)
         return result
 
     def convert(self, path, result, name):
-        """Lets both convert the file, and compares."""
+        """Lets both convert the file, and compares. A second version of the command line is asked if they differ."""
         kind, suffix = result.kind, command_line.SUFFIXES[result.kind]
-        theirs, ours = (self.outputs / f"{name}-{side}{suffix}" for side in ("theirs", "ours"))
+        ours = self.outputs / f"{name}-ours{suffix}"
+        outputs, outcome, verdicts = [ours], None, []
         try:
-            start = time.monotonic()
-            found, complaint = command_line.convert(path, kind, theirs)
-            result.command_line_seconds = round(time.monotonic() - start, 3)
-            outcome = self.words(path, name, ours, theirs) if kind == "subtitle" else self.service.convert(
-                path, name + suffix, OPERATIONS[kind], ours)
-            result.ffapi_seconds = round(outcome.seconds, 3)
-            self.judge(result, found, complaint, outcome, theirs)
+            for number, program in enumerate(command_line.PROGRAMS):
+                theirs = self.outputs / f"{name}-theirs{number or ''}{suffix}"
+                outputs.append(theirs)
+                start = time.monotonic()
+                found, complaint = command_line.convert(path, kind, theirs, program)
+                result.command_line_seconds = round(time.monotonic() - start, 3)
+                outcome = outcome or self.ask(path, name, kind, ours, theirs)
+                verdicts.append(verdict(kind, found, complaint, outcome, theirs))
+                if verdicts[-1].class_of == EQUAL:
+                    break
         finally:
-            for output in () if self.keep else (theirs, ours):
+            for output in () if self.keep else outputs:
                 output.unlink(missing_ok=True)
+        result.ffapi_seconds = round(outcome.seconds, 3)
+        best = next((one for name in CLASSES for one in verdicts if one.class_of == name))
+        result.class_of, result.detail, result.differences, found = best
+        if result.class_of == FAILED:
+            result.explained = refusals.reason(path, result.detail, found)
 
-    @staticmethod
-    def judge(result, found, complaint, outcome, theirs):
-        if outcome.output is None:
-            result.class_of = BOTH if not found else REFUSED if outcome.step == "upload" else FAILED
-            result.detail = outcome.reason if found else f"{outcome.reason} / {complaint}"
-        elif not found:
-            result.class_of, result.detail = ALONE, complaint
-        else:
-            result.differences = compare.differences(result.kind, outcome.output, theirs, found)
-            result.class_of = DIFFERS if result.differences else EQUAL
-            result.detail = "; ".join(result.differences)
+    def ask(self, path, name, kind, ours, theirs):
+        """What ffapi makes of the file."""
+        if kind == "subtitle":
+            return self.words(path, name, ours, theirs)
+        return self.service.convert(path, name + command_line.SUFFIXES[kind], OPERATIONS[kind], ours)
 
     def words(self, path, name, ours, theirs):
         """Subtitles are converted as the sidecar of a clip that is long enough for them."""
