@@ -42,6 +42,11 @@ pub(crate) use self::{
     vmaf::Vmaf,
 };
 
+/// True for a packet that the demuxer knows to be incomplete.
+pub(crate) fn is_incomplete(packet: &Packet) -> bool {
+    packet.flags().contains(codec::packet::Flags::CORRUPT)
+}
+
 /// True for a packet whose content is encrypted, and cannot be decoded without a key.
 pub(crate) fn is_encrypted(packet: &Packet) -> bool {
     packet.side_data().any(|data| data.kind() == codec::packet::side_data::Type::EncryptionInfo)

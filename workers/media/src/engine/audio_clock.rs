@@ -1,22 +1,42 @@
 //! The times of decoded audio: counted by its samples, as long as the timestamps agree.
 
+use std::collections::VecDeque;
+
 use ffapi_domain::media::Micros;
 
 /// Timestamps may differ from the count by this much for as long as they like, in microseconds.
 const MAX_JITTER: i64 = 20_000;
 /// From this difference on, the timestamps count at once, in microseconds.
 const MIN_GAP: i64 = 100_000;
-/// A difference in between counts once it has lasted for this time of audio, in microseconds.
-const MAX_DEVIATION_TIME: Micros = 500_000;
+/// A difference in between counts if it lasts for this time of audio, in microseconds.
+const MIN_DEVIATION: Micros = 500_000;
+/// The most frames that wait until it is known whether a difference lasts.
+const MAX_HELD: usize = 4_096;
 
 /// Counts samples, and follows the timestamps only where they really differ: containers round them,
-/// and recordings drift or are spliced.
-#[derive(Debug, Default)]
-pub(super) struct AudioClock {
+/// and recordings drift, lose frames or are spliced. Frames whose timestamps differ wait until the
+/// next ones show whether these agree with the count again.
+#[derive(Debug)]
+pub(super) struct AudioClock<F> {
     /// The time of a frame in microseconds, and the samples since then.
     counted: Option<Counted>,
-    /// How much audio in a row has differed by more than the jitter, in microseconds.
-    deviating: Micros,
+    held: VecDeque<Timed<F>>,
+}
+
+/// A frame with what is known of its time.
+#[derive(Debug)]
+pub(super) struct Timed<F> {
+    pub(super) frame: F,
+    /// Its timestamp in microseconds, if it has one.
+    pub(super) stated: Option<i64>,
+    pub(super) samples: u64,
+    pub(super) rate: u32,
+}
+
+impl<F> Timed<F> {
+    fn duration(&self) -> Micros {
+        self.samples.saturating_mul(1_000_000) / u64::from(self.rate.max(1))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,35 +53,77 @@ impl Counted {
     }
 }
 
-impl AudioClock {
-    /// The time of the next frame in microseconds; `stated` is that of its timestamp, if it has one.
-    pub(super) fn place(&mut self, stated: Option<i64>, samples: u64, rate: u32) -> i64 {
-        let duration = samples.saturating_mul(1_000_000) / u64::from(rate.max(1));
+/// Which time a frame gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    Count,
+    Timestamp,
+}
+
+impl<F> Default for AudioClock<F> {
+    fn default() -> Self {
+        Self { counted: None, held: VecDeque::new() }
+    }
+}
+
+impl<F> AudioClock<F> {
+    /// Takes the frame that was decoded next.
+    pub(super) fn push(&mut self, frame: Timed<F>) {
+        self.held.push_back(frame);
+    }
+
+    /// The next frame with its time in microseconds; none if further frames decide, unless `ended`.
+    pub(super) fn pop(&mut self, ended: bool) -> Option<(i64, Timed<F>)> {
         let counted = self.counted.map(Counted::now);
-        let at = match (counted, stated) {
+        let at = match (counted, self.held.front()?.stated) {
             (None, stated) => stated.unwrap_or(0),
             (Some(counted), None) => counted,
-            (Some(counted), Some(stated)) => {
-                let difference = stated.saturating_sub(counted).saturating_abs();
-                self.deviating = if difference <= MAX_JITTER {
-                    0
-                } else {
-                    self.deviating.saturating_add(duration)
-                };
-                let follows = difference >= MIN_GAP || self.deviating >= MAX_DEVIATION_TIME;
-                if follows { stated } else { counted }
-            }
+            (Some(counted), Some(stated)) => match self.decide(counted, stated, ended)? {
+                Follows::Count => counted,
+                Follows::Timestamp => stated,
+            },
         };
+        let frame = self.held.pop_front()?;
         let mut now = match self.counted {
-            Some(now) if counted == Some(at) && now.rate == rate => now,
-            _ => {
-                self.deviating = 0;
-                Counted { from: at, samples: 0, rate }
-            }
+            Some(now) if counted == Some(at) && now.rate == frame.rate => now,
+            _ => Counted { from: at, samples: 0, rate: frame.rate },
         };
-        now.samples = now.samples.saturating_add(samples);
+        now.samples = now.samples.saturating_add(frame.samples);
         self.counted = Some(now);
-        at
+        Some((at, frame))
+    }
+
+    /// Which time the first held frame gets; none if further frames decide.
+    fn decide(&self, counted: i64, stated: i64, ended: bool) -> Option<Follows> {
+        let first = stated.saturating_sub(counted);
+        if first.saturating_abs() <= MAX_JITTER {
+            return Some(Follows::Count);
+        }
+        let mut passed: Micros = 0;
+        let mut stamped = 0_usize;
+        for frame in &self.held {
+            let at = counted.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX));
+            if let Some(stated) = frame.stated {
+                let difference = stated.saturating_sub(at);
+                if difference.saturating_abs() >= MIN_GAP {
+                    return Some(Follows::Timestamp);
+                }
+                let agrees = difference.saturating_abs() <= MAX_JITTER;
+                if agrees || difference.signum() != first.signum() {
+                    return Some(Follows::Count);
+                }
+                stamped = stamped.saturating_add(1);
+            }
+            passed = passed.saturating_add(frame.duration());
+            if passed >= MIN_DEVIATION {
+                return Some(Follows::Timestamp);
+            }
+        }
+        if self.held.len() >= MAX_HELD {
+            return Some(Follows::Timestamp);
+        }
+        let at_end = if stamped > 1 { Follows::Timestamp } else { Follows::Count };
+        ended.then_some(at_end)
     }
 }
 
@@ -70,36 +132,71 @@ mod tests {
     use super::*;
 
     /// Places frames of 20 ms at 48 kHz.
-    fn place(stated: &[i64]) -> Vec<i64> {
+    fn place(stated: &[Option<i64>]) -> Vec<i64> {
         let mut clock = AudioClock::default();
-        stated.iter().map(|at| clock.place(Some(*at), 960, 48_000)).collect()
+        let mut placed = Vec::new();
+        for stated in stated {
+            clock.push(Timed { frame: (), stated: *stated, samples: 960, rate: 48_000 });
+            placed.extend(std::iter::from_fn(|| clock.pop(false)).map(|(at, _)| at));
+        }
+        placed.extend(std::iter::from_fn(|| clock.pop(true)).map(|(at, _)| at));
+        placed
+    }
+
+    fn place_stated(stated: &[i64]) -> Vec<i64> {
+        place(&stated.iter().map(|at| Some(*at)).collect::<Vec<_>>())
     }
 
     #[test]
     fn rounded_timestamps_are_counted_exactly() {
-        assert_eq!(place(&[0, 21_000, 39_000, 60_900]), [0, 20_000, 40_000, 60_000]);
+        assert_eq!(place_stated(&[0, 21_000, 39_000, 60_900]), [0, 20_000, 40_000, 60_000]);
     }
 
     #[test]
     fn gaps_and_overlaps_are_followed_at_once() {
-        assert_eq!(place(&[0, 500_000, 520_000]), [0, 500_000, 520_000]);
-        assert_eq!(place(&[0, 20_000, -500_000]), [0, 20_000, -500_000]);
+        assert_eq!(place_stated(&[0, 500_000, 520_000]), [0, 500_000, 520_000]);
+        assert_eq!(place_stated(&[0, 20_000, -500_000]), [0, 20_000, -500_000]);
     }
 
     #[test]
-    fn a_small_difference_is_followed_once_it_lasts() {
+    fn a_small_difference_that_lasts_is_followed_from_its_start() {
         let stated: Vec<i64> =
             (0..40).map(|n| if n < 5 { n * 20_000 } else { n * 20_000 + 43_000 }).collect();
+        assert_eq!(place_stated(&stated), stated);
+    }
+
+    #[test]
+    fn frames_that_are_lost_one_after_the_other_leave_gaps() {
+        // Each time 32 ms are missing.
+        let stated: Vec<i64> = (0..60).map(|n| n * 20_000 + n / 10 * 32_000).collect();
+        assert_eq!(place_stated(&stated), stated);
+    }
+
+    #[test]
+    fn a_small_difference_that_does_not_last_is_ignored() {
+        let mut stated: Vec<i64> = (0..40).map(|n| n * 20_000).collect();
+        (stated[10], stated[11], stated[30]) = (240_000, 265_000, 560_000);
+        let counted: Vec<i64> = (0..40).map(|n| n * 20_000).collect();
+        assert_eq!(place_stated(&stated), counted);
+    }
+
+    #[test]
+    fn a_gap_before_frames_without_timestamps_is_where_it_begins() {
+        // Every fourth frame is stamped, as in Windows Media.
+        let stated: Vec<Option<i64>> = (0..80)
+            .map(|n| (n % 4 == 2 || n == 0).then_some(n * 20_000 + 64_000.min(n * 64_000)))
+            .collect();
         let placed = place(&stated);
-        assert_eq!(placed[10], 200_000);
-        assert_eq!(placed[39], 39 * 20_000 + 43_000);
+        assert_eq!(placed.get(..4), Some([0, 20_000, 104_000, 124_000].as_slice()));
     }
 
     #[test]
     fn frames_without_timestamps_follow_each_other() {
         let mut clock = AudioClock::default();
-        assert_eq!(clock.place(None, 960, 48_000), 0);
-        assert_eq!(clock.place(None, 441, 44_100), 20_000);
-        assert_eq!(clock.place(None, 441, 44_100), 30_000);
+        for (samples, rate) in [(960, 48_000), (441, 44_100), (441, 44_100)] {
+            clock.push(Timed { frame: (), stated: None, samples, rate });
+        }
+        let placed: Vec<i64> = std::iter::from_fn(|| clock.pop(false)).map(|(at, _)| at).collect();
+        assert_eq!(placed, [0, 20_000, 30_000]);
     }
 }

@@ -8,8 +8,13 @@ use ffmpeg_the_third::{self as ffmpeg, Rational, Rescale, codec, decoder, frame}
 use nix::libc;
 
 use super::{
-    MICROS, audio_clock::AudioClock, frame_channel::FrameSender, frame_format::FrameFormat,
-    frame_types::SourceEncoder, is_eagain, packet_channel, standing::Standing,
+    MICROS,
+    audio_clock::{AudioClock, Timed},
+    frame_channel::FrameSender,
+    frame_format::FrameFormat,
+    frame_types::SourceEncoder,
+    is_eagain, packet_channel,
+    standing::Standing,
 };
 use crate::{
     MediaError,
@@ -32,7 +37,7 @@ pub(super) struct Decode {
     source_encoder: SourceEncoder,
     /// Start and duration of the newest frame, in microseconds.
     last: Option<(i64, i64)>,
-    audio_clock: AudioClock,
+    audio_clock: AudioClock<frame::Frame>,
     /// The matrix of frames that declare none.
     matrix: Matrix,
     /// The frame that is displayed at the start of the needed part.
@@ -136,27 +141,38 @@ impl Decode {
         }
     }
 
-    /// Sets a frame's timestamp relative to the input's first instant; a frame without one follows
-    /// the frame before it. Returns its start and end, in microseconds.
-    pub(super) fn assign_time(&mut self, frame: &mut frame::Frame) -> (i64, i64) {
+    /// Sets the timestamp of a frame of video relative to the input's first instant; a frame without
+    /// one follows the frame before it. Returns its start in microseconds.
+    pub(super) fn assign_time(&mut self, frame: &mut frame::Frame) -> i64 {
         let stated = frame.timestamp().map(|pts| pts.saturating_sub(self.origin));
-        let (at, duration) = match &self.shape {
-            FrameFormat::Video { rate, .. } => {
-                ffi::assume_matrix(frame, self.matrix);
-                self.video_time(frame, stated, *rate)
-            }
-            FrameFormat::Audio { rate, time_base, .. } => {
-                let stated = stated.map(|pts| pts.rescale(self.time_base, MICROS));
-                let samples = u64::try_from(ffi::samples(frame)).unwrap_or(0);
-                let rate = ffi::audio_shape(frame).map_or(*rate, |(rate, ..)| rate).max(1);
-                let at = self.audio_clock.place(stated, samples, rate);
-                frame.set_pts(Some(at.rescale(MICROS, *time_base)));
-                let duration = samples.saturating_mul(1_000_000) / u64::from(rate);
-                (at, i64::try_from(duration).unwrap_or(0))
-            }
+        let rate = match &self.shape {
+            FrameFormat::Video { rate, .. } => *rate,
+            FrameFormat::Audio { .. } => Rational(0, 1),
         };
+        ffi::assume_matrix(frame, self.matrix);
+        let (at, duration) = self.video_time(frame, stated, rate);
         self.last = Some((at, duration));
-        (at, at.saturating_add(duration))
+        at
+    }
+
+    /// Takes a frame of audio, to be returned by `placed_audio`.
+    fn hold_audio(&mut self, frame: frame::Frame) {
+        let stated = frame.timestamp().map(|pts| pts.saturating_sub(self.origin));
+        let rate = ffi::audio_shape(&frame).map_or(0, |(rate, ..)| rate).max(1);
+        self.audio_clock.push(Timed {
+            stated: stated.map(|pts| pts.rescale(self.time_base, MICROS)),
+            samples: u64::try_from(ffi::samples(&frame)).unwrap_or(0),
+            rate,
+            frame,
+        });
+    }
+
+    /// The next frame of audio, with its timestamp relative to the input's first instant; none if
+    /// the frames that follow decide, unless the stream has `ended`.
+    fn placed_audio(&mut self, ended: bool) -> Option<frame::Frame> {
+        let (at, mut timed) = self.audio_clock.pop(ended)?;
+        timed.frame.set_pts(Some(at.rescale(MICROS, self.shape.time_base())));
+        Some(timed.frame)
     }
 
     fn video_time(
@@ -202,6 +218,8 @@ struct Decoded {
     presented: u64,
     /// Packets that could not be decoded.
     damaged: u64,
+    /// Packets that were incomplete in the input.
+    incomplete: u64,
     frames: u64,
 }
 
@@ -241,18 +259,24 @@ impl Decoding {
         if let Some(frame) = self.decode.standing.following() {
             return Ok(Some(frame));
         }
-        while !self.drained {
+        loop {
+            if let Some(frame) = self.decode.placed_audio(self.drained) {
+                return Ok(Some(frame));
+            }
+            if self.drained {
+                break;
+            }
             let mut frame = ffi::empty_frame();
             match self.decode.decoder.receive_frame(&mut frame) {
                 Ok(()) => {
                     self.progress.frames = self.progress.frames.saturating_add(1);
-                    self.decode.source_encoder.inspect(&mut frame);
-                    let (at, _) = self.decode.assign_time(&mut frame);
-                    if let Some(counter) = &self.audio_counter {
-                        let duration =
-                            ffi::lasts(&frame, MICROS).and_then(|time| time.try_into().ok());
-                        counter.fetch_add(duration.unwrap_or(0), Ordering::Relaxed);
+                    if self.decode.is_audio() {
+                        self.count_audio(&frame);
+                        self.decode.hold_audio(frame);
+                        continue;
                     }
+                    self.decode.source_encoder.inspect(&mut frame);
+                    let at = self.decode.assign_time(&mut frame);
                     let time_base = self.decode.shape.time_base();
                     return Ok(Some(self.decode.standing.pass(frame, at, time_base)));
                 }
@@ -265,11 +289,18 @@ impl Decoding {
             return Err(error);
         }
         self.progress.check(self.decode.kind)?;
-        if let Some(note) = self.progress.note(self.decode.kind) {
+        for note in self.progress.notes(self.decode.kind) {
             heartbeat.note(note);
-            self.progress.damaged = 0;
         }
+        (self.progress.damaged, self.progress.incomplete) = (0, 0);
         Ok(self.decode.standing.last(self.decode.shape.time_base()))
+    }
+
+    fn count_audio(&self, frame: &frame::Frame) {
+        if let Some(counter) = &self.audio_counter {
+            let duration = ffi::lasts(frame, MICROS).and_then(|time| time.try_into().ok());
+            counter.fetch_add(duration.unwrap_or(0), Ordering::Relaxed);
+        }
     }
 
     /// Sends the decoder its next packet, or the end of the stream.
@@ -279,7 +310,14 @@ impl Decoding {
             self.drained = self.decode.decoder.send_eof().is_err();
             return Ok(());
         };
+        // An empty packet repeats the frame before it.
+        if packet.size() == 0 {
+            return Ok(());
+        }
         self.progress.packets = self.progress.packets.saturating_add(1);
+        if ffi::is_incomplete(&packet) {
+            self.progress.incomplete = self.progress.incomplete.saturating_add(1);
+        }
         if !ffi::is_discarded(&packet) {
             self.progress.presented = self.progress.presented.saturating_add(1);
         }
@@ -302,16 +340,19 @@ impl Decoding {
 }
 
 impl Decoded {
-    /// What was skipped, if anything was.
-    fn note(self, kind: &str) -> Option<String> {
-        let Self { packets, damaged, .. } = self;
-        (damaged > 0).then(|| {
-            format!("{damaged} of {packets} packets of the input's {kind} are damaged, and skipped")
-        })
+    /// What was lost, if anything was.
+    fn notes(self, kind: &str) -> impl Iterator<Item = String> {
+        let Self { packets, damaged, incomplete, .. } = self;
+        let of = move |count: u64, what: &str| {
+            (count > 0)
+                .then(|| format!("{count} of {packets} packets of the input's {kind} are {what}"))
+        };
+        let lost = [of(incomplete, "incomplete"), of(damaged, "damaged, and skipped")];
+        lost.into_iter().flatten()
     }
 
     fn check(self, kind: &str) -> Result<(), MediaError> {
-        let Self { packets, presented, damaged, frames } = self;
+        let Self { packets, presented, damaged, frames, .. } = self;
         // Nothing but padding is silence.
         let is_padding = packets > 0 && presented == 0 && damaged == 0;
         if frames == 0 && !is_padding {

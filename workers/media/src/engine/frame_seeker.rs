@@ -92,7 +92,7 @@ impl<'a> FrameSeeker<'a> {
             let mut frame = ffi::empty_frame();
             match self.decode.decoder.receive_frame(&mut frame) {
                 Ok(()) => {
-                    let (at, _) = self.decode.assign_time(&mut frame);
+                    let at = self.decode.assign_time(&mut frame);
                     return Ok(Some((at, frame)));
                 }
                 Err(ffmpeg::Error::InvalidData) => continue,
@@ -101,7 +101,8 @@ impl<'a> FrameSeeker<'a> {
                 Err(_) => {}
             }
             match self.input.packet() {
-                Ok(Some(packet)) if packet.stream() == stream => {
+                // An empty packet repeats the frame before it.
+                Ok(Some(packet)) if packet.stream() == stream && packet.size() > 0 => {
                     // A damaged packet is skipped.
                     let _ = self.decode.decoder.send_packet(&packet);
                 }
