@@ -28,6 +28,7 @@ mod stated_size;
 mod text_encoding;
 mod timeline;
 mod verify;
+mod whole_end;
 #[cfg(target_arch = "x86_64")]
 #[expect(
     unsafe_code,

@@ -11,7 +11,9 @@ use crate::{
     MediaError,
     ffi::{Demuxer, Input},
     file::OpenFile,
-    orientation, stated_size, text_encoding,
+    orientation,
+    stated_size::StatedSize,
+    text_encoding, whole_end,
 };
 
 impl Demuxer {
@@ -84,7 +86,7 @@ pub(crate) fn open(file: &OpenFile, role: Role) -> Result<Input, MediaError> {
                 "the input cannot be opened as {what}; playlists and other files that only refer to \
                  media are not accepted"
             ),
-            ffmpeg::Error::InvalidData => format!(
+            ffmpeg::Error::InvalidData | ffmpeg::Error::Eof => format!(
                 "the input is not {what} of a supported format; it may be damaged, cut off before \
                  its index, or another kind of file with a media file's name"
             ),
@@ -95,7 +97,9 @@ pub(crate) fn open(file: &OpenFile, role: Role) -> Result<Input, MediaError> {
         })
     });
     let mut input = opened?;
-    input.is_whole = stated_size::is_whole(&head, file.size());
+    input.stated_size = StatedSize::of(&head, file.size());
+    let is_whole = input.stated_size.map(StatedSize::is_whole);
+    input.is_whole = is_whole.or_else(|| whole_end::ends_whole(&head, file).then_some(true));
     if input.context.format().name() == "jpeg_pipe" {
         input.held = orientation::of(file);
     }

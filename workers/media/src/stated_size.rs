@@ -1,10 +1,31 @@
 //! Sizes that headers state for the whole file: whether it is cut off does not depend on its media.
 
-/// True if a file of `size` bytes that begins with `head` has every byte that its header states; none
-/// if it states no size.
-pub(crate) fn is_whole(head: &[u8], size: u64) -> Option<bool> {
-    let stated = matroska(head).or_else(|| riff(head)).or_else(|| asf(head))?;
-    Some(size >= stated)
+/// The size of a file, and what its header states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StatedSize {
+    /// In bytes.
+    pub(crate) stated: u64,
+    /// In bytes.
+    pub(crate) found: u64,
+}
+
+impl StatedSize {
+    /// For a file of `size` bytes that begins with `head`; none if it states no size.
+    pub(crate) fn of(head: &[u8], size: u64) -> Option<Self> {
+        let stated =
+            [matroska, riff, wave64, core_audio, asf].iter().find_map(|read| read(head))?;
+        Some(Self { stated, found: size })
+    }
+
+    /// True if the file has every byte that its header states.
+    pub(crate) const fn is_whole(self) -> bool {
+        self.found >= self.stated
+    }
+
+    /// True if more is missing than an index, which some writers leave out, has.
+    pub(crate) const fn lacks_media(self) -> bool {
+        self.stated.saturating_sub(self.found) > self.stated / 20
+    }
 }
 
 /// The end of the segment, after the EBML header; none for a live stream.
@@ -43,8 +64,31 @@ fn riff(head: &[u8]) -> Option<u64> {
     let is_known = head.starts_with(b"RIFF") && matches!(head.get(8..12)?, b"AVI " | b"WAVE");
     let size = u32::from_le_bytes(head.get(4..8)?.try_into().ok()?);
     match size {
-        0 | u32::MAX => is_known.then_some(0),
+        // Those who write to a pipe cannot go back, and state the most that fits.
+        0 | 0x7fff_0000.. => is_known.then_some(0),
         size => is_known.then(|| u64::from(size) + 8),
+    }
+}
+
+/// The size of Sony Wave64.
+fn wave64(head: &[u8]) -> Option<u64> {
+    head.strip_prefix(b"riff\x2e\x91\xcf\x11")?;
+    Some(u64::from_le_bytes(head.get(16..24)?.try_into().ok()?)).filter(|size| *size > 0)
+}
+
+/// The end of the audio in Apple's Core Audio Format; none if its writer could not go back to state it.
+fn core_audio(head: &[u8]) -> Option<u64> {
+    head.strip_prefix(b"caff")?;
+    let mut at = 8_usize;
+    loop {
+        let content = at.checked_add(12)?;
+        let size = head.get(at.checked_add(4)?..content)?.try_into().ok()?;
+        let size = u64::try_from(i64::from_be_bytes(size)).ok()?;
+        let end = u64::try_from(content).ok()?.checked_add(size)?;
+        if head.get(at..)?.starts_with(b"data") {
+            return Some(end);
+        }
+        at = usize::try_from(end).ok()?;
     }
 }
 
@@ -67,6 +111,16 @@ fn asf(head: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn is_whole(head: &[u8], size: u64) -> Option<bool> {
+        StatedSize::of(head, size).map(StatedSize::is_whole)
+    }
+
+    #[test]
+    fn a_file_that_lacks_its_index_lacks_no_media() {
+        let lacks = |found| StatedSize { stated: 1_000, found }.lacks_media();
+        assert_eq!((lacks(1_001), lacks(960), lacks(900)), (false, false, true));
+    }
+
     #[test]
     fn a_matroska_file_is_whole_if_its_segment_is() {
         let head = b"\x1a\x45\xdf\xa3\x82\x42\x86\x18\x53\x80\x67\x84....";
@@ -80,6 +134,7 @@ mod tests {
         let head = b"RIFF\x08\x00\x00\x00AVI LIST";
         assert_eq!((is_whole(head, 16), is_whole(head, 15)), (Some(true), Some(false)));
         assert_eq!(is_whole(b"RIFF\0\0\0\0AVI LIST", 15), Some(true));
+        assert_eq!(is_whole(b"RIFF\x24\xf0\xff\x7fWAVEfmt ", 15), Some(true));
     }
 
     #[test]
@@ -92,6 +147,16 @@ mod tests {
         assert_eq!((is_whole(&head, 112), is_whole(&head, 111)), (Some(true), Some(false)));
         head[at + 88] = 1;
         assert_eq!(is_whole(&head, 111), None);
+    }
+
+    #[test]
+    fn audio_files_state_their_size() {
+        let wave64 = [b"riff\x2e\x91\xcf\x11".as_slice(), &[0; 8], &40_u64.to_le_bytes()].concat();
+        assert_eq!((is_whole(&wave64, 40), is_whole(&wave64, 39)), (Some(true), Some(false)));
+        let chunk = |kind: &[u8], size: i64| [kind, &size.to_be_bytes()].concat();
+        let caf = |size| [chunk(b"caff\0\x01\0\0desc", 1), vec![0], chunk(b"data", size)].concat();
+        assert_eq!((is_whole(&caf(10), 43), is_whole(&caf(10), 42)), (Some(true), Some(false)));
+        assert_eq!(is_whole(&caf(-1), 40), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{MICROS, packet_channel};
 use crate::{
     MediaError,
     ffi::{self, Input},
+    stated_size::StatedSize,
 };
 
 /// A channel that receives the packets of a stream. A stream may have several sinks.
@@ -88,6 +89,9 @@ enum StatedEnds {
     Whole,
     /// The end of the longest stream, whichever that is: an incomplete file lacks the end of all.
     Container { stated: i64, reached: i64, streams: Vec<(Rational, media::Type)> },
+    /// The file has fewer bytes than its header states. FFmpeg corrects the durations of these formats
+    /// by what is there.
+    Bytes(StatedSize),
     /// The end of each stream that is used, by an index of its packets.
     Streams(Vec<StreamEnd>),
 }
@@ -102,6 +106,7 @@ struct StreamEnd {
 
 impl StatedEnds {
     fn of(input: &Input) -> Self {
+        const CORRECTED: [&str; 5] = ["asf", "avi", "caf", "w64", "wav"];
         if input.is_quicktime() {
             let streams = input.context.streams().map(|stream| {
                 let (stated, base) = (Input::index_end(&stream), stream.time_base());
@@ -109,7 +114,11 @@ impl StatedEnds {
             });
             return Self::Streams(streams.collect());
         }
-        match input.duration().filter(|_| input.is_whole != Some(true)) {
+        let is_corrected = CORRECTED.contains(&input.context.format().name());
+        if let Some(size) = input.stated_size.filter(|size| is_corrected && size.lacks_media()) {
+            return Self::Bytes(size);
+        }
+        match input.header_duration().filter(|_| input.is_whole != Some(true)) {
             Some(stated) => Self::Container {
                 stated,
                 reached: 0,
@@ -131,7 +140,7 @@ impl StatedEnds {
     fn record(&mut self, packet: &Packet) {
         let index = packet.stream();
         let (base, reached) = match self {
-            Self::Whole => return,
+            Self::Whole | Self::Bytes(_) => return,
             Self::Container { reached, streams, .. } => match streams.get(index) {
                 // Packets of some audio codecs are seconds long, and do not state it.
                 Some((_, media::Type::Audio)) if packet.duration() == 0 => {
@@ -155,6 +164,10 @@ impl StatedEnds {
     fn check(&self, index: usize) -> Result<(), MediaError> {
         match self {
             Self::Whole => Ok(()),
+            Self::Bytes(StatedSize { stated, found }) => Err(MediaError::input(format!(
+                "the input is cut off: it has {found} of the {stated} bytes that its header states; \
+                 send the complete file"
+            ))),
             Self::Container { stated, reached, .. } => check_complete(*reached, *stated),
             Self::Streams(streams) => match streams.get(index) {
                 Some(StreamEnd { stated: Some(stated), reached, .. }) => {

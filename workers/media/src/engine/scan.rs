@@ -95,6 +95,9 @@ fn complete(
         }
     }
     facts.joined = input.joins();
+    if let Some(note) = early_end(input, &spans).filter(|_| !facts.joined) {
+        heartbeat.note(note);
+    }
     for (stream, span) in facts.streams.iter_mut().zip(spans) {
         if !stream.is_played() {
             continue;
@@ -120,4 +123,24 @@ fn complete(
     }
     let ends = facts.streams.iter().filter(|stream| stream.is_usable());
     facts.duration = ends.filter_map(StreamFacts::end).max().or(facts.duration);
+}
+
+/// Seconds are noted that a header states, and no packet has: damage that demuxers skip in silence, or a
+/// wrong header.
+fn early_end(input: &Input, spans: &[Span]) -> Option<String> {
+    const MIN_MISSING: i64 = 1_000_000;
+    let stated = input.header_duration()?;
+    let last = spans.iter().filter_map(|span| span.bounds).map(|(_, last)| last).max()?;
+    let is_vague = spans.iter().any(|span| span.is_vague);
+    // Some formats count their duration from the first instant, and others from zero.
+    let end = last.saturating_sub(input.origin()).max(last);
+    let missing = stated.saturating_sub(end);
+    let seconds = |micros: i64| Duration::from_micros(micros.unsigned_abs()).as_secs_f64();
+    (!is_vague && missing >= MIN_MISSING && missing > stated / 50).then(|| {
+        format!(
+            "the input ends after {:.1} s, though its header states {:.1} s",
+            seconds(end),
+            seconds(stated)
+        )
+    })
 }

@@ -10,6 +10,7 @@ use super::{io::Io, side_data};
 use crate::{
     decoders::DECODERS,
     file::OpenFile,
+    stated_size::StatedSize,
     timeline::{MAX_START_DISTANCE, StreamTiming, Timeline},
 };
 
@@ -22,6 +23,8 @@ pub(crate) struct Input {
     pub(crate) held: (u16, bool),
     /// Whether the file has every byte that its header states; none if it states no size.
     pub(crate) is_whole: Option<bool>,
+    /// The size that its header states, if it states one.
+    pub(crate) stated_size: Option<StatedSize>,
     /// The first instant of its video and audio, in microseconds: all times count from it.
     origin: i64,
     timeline: Timeline,
@@ -152,6 +155,7 @@ impl Input {
             _io: io,
             held: (0, false),
             is_whole: None,
+            stated_size: None,
             origin: 0,
             timeline: Timeline::default(),
         })
@@ -266,13 +270,25 @@ impl Input {
     /// The container's duration in microseconds; none if it is not stated. FFmpeg's estimate from
     /// file size and initial bit rate does not count.
     pub(crate) fn duration(&self) -> Option<i64> {
+        let (duration, method) = self.duration_and_method();
+        let estimated = method == ffi::AVDurationEstimationMethod::BITRATE;
+        Some(duration).filter(|duration| *duration > 0 && !estimated)
+    }
+
+    /// The duration that the header states, in microseconds: not the distance of the first and last
+    /// timestamps, which a file that is cut off has too.
+    pub(crate) fn header_duration(&self) -> Option<i64> {
+        let (duration, method) = self.duration_and_method();
+        let stated = method == ffi::AVDurationEstimationMethod::STREAM;
+        Some(duration).filter(|duration| *duration > 0 && stated)
+    }
+
+    fn duration_and_method(&self) -> (i64, ffi::AVDurationEstimationMethod) {
         // SAFETY: the pointer is only read while we are borrowed.
         let context = unsafe { self.context.as_ptr() };
         // SAFETY: the context is open as long as we are.
         let context = unsafe { &*context };
-        let estimated =
-            context.duration_estimation_method == ffi::AVDurationEstimationMethod::BITRATE;
-        (context.duration > 0 && !estimated).then_some(context.duration)
+        (context.duration, context.duration_estimation_method)
     }
 
     /// The duration of a stream in its time base, if the container states it for each stream. For

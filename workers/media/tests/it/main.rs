@@ -12,6 +12,7 @@ mod harness;
 mod hostile;
 mod interlaced;
 mod kinds;
+mod lost_parts;
 mod operations;
 mod players;
 mod quality;

@@ -51,7 +51,7 @@ fn beeps(slot: &Slot, output: &str) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// Twelve seconds with a flash and a beep at every odd second.
-const FLASHES: &str = "-f lavfi -i color=black:s=160x90:r=25:d=12,drawbox=c=white:t=fill:\
+pub(crate) const FLASHES: &str = "-f lavfi -i color=black:s=160x90:r=25:d=12,drawbox=c=white:t=fill:\
      enable=lt(mod(t-1\\,2)\\,0.12)*gte(t\\,1) -f lavfi -i \
      aevalsrc=if(lt(mod(t-1\\,2)\\,0.12)*gte(t\\,1)\\,0.8*sin(2*PI*1000*t)\\,0):s=48000:d=12 \
      -c:v libx264 -preset ultrafast -g 25 -pix_fmt yuv420p -c:a aac";
@@ -418,4 +418,28 @@ fn audio_that_is_shorter_than_one_frame_of_its_codec_is_converted() {
     slot.convert("o.m4a", vec![]);
     let duration: f64 = probe(&slot.output("o.m4a"), "a", "stream=duration").parse().unwrap();
     assert!((duration - 0.01).abs() < 0.001, "{duration}");
+}
+
+#[test]
+fn frames_that_an_empty_packet_repeats_are_no_damage() {
+    // Theora encodes a frame like the one before it as an empty packet.
+    let slot = generate(&format!("{FLASHES} -c:v libtheora -c:a libvorbis -f ogg"));
+    let messages = slot.convert("o.mp4", vec![fast()]);
+    report(&messages);
+    assert_eq!(notes(&messages), "");
+    let duration = seconds(&slot.output("o.mp4"));
+    assert!((duration - 12.0).abs() < 0.1, "{duration}");
+    let (flashes, beeps) = beeps(&slot, "o.mp4");
+    assert!(flashes.len() >= 6, "{flashes:?}");
+    for (flash, beep) in flashes.iter().zip(&beeps).take(6) {
+        assert!((flash - beep).abs() < 0.02, "{flashes:?} {beeps:?}");
+    }
+}
+
+#[test]
+fn a_clock_that_wraps_amid_the_recording_goes_on() {
+    let slot = generate(&format!("{FLASHES} -output_ts_offset 95438 -mpegts_copyts 1 -f mpegts"));
+    report(&slot.convert("o.mp4", vec![fast()]));
+    let duration = seconds(&slot.output("o.mp4"));
+    assert!((duration - 12.0).abs() < 0.1, "{duration}");
 }
