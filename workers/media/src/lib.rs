@@ -28,7 +28,6 @@ mod stated_size;
 mod text_encoding;
 mod timeline;
 mod verify;
-mod whole_end;
 #[cfg(target_arch = "x86_64")]
 #[expect(
     unsafe_code,
@@ -38,6 +37,7 @@ mod vif;
 #[cfg(not(target_arch = "x86_64"))]
 #[path = "no_vif.rs"]
 mod vif;
+mod whole_end;
 
 use ffapi_domain::job::FailureCode;
 
