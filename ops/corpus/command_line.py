@@ -26,9 +26,12 @@ def convert(path, kind, target, program="ffmpeg"):
     """The facts of its output (of subtitles, whether there are any) and no words, or None and its complaint."""
     options = OPTIONS[kind]
     ways = [options + SHOWN, options + SHOWN + EVEN, options] if options is VIDEO else [options]
+    said = ""
     for way in ways:
+        if EVEN[-1] in way and "divisible by 2" not in said:
+            continue
         made, said = attempt(program, path, target, way)
-        if made or way is not options and "divisible by 2" not in said:
+        if made:
             break
     if made and kind == "subtitle":
         found = "-->" in target.read_text("utf-8", "replace") or None
