@@ -21,6 +21,9 @@ pub(super) struct AudioClock<F> {
     /// The time of a frame in microseconds, and the samples since then.
     counted: Option<Counted>,
     held: VecDeque<Timed<F>>,
+    /// How much audio in a row has timestamps somewhat before the count, in microseconds: following them
+    /// drops samples, so that is left until they insist.
+    overlapping: Micros,
 }
 
 /// A frame with what is known of its time.
@@ -62,7 +65,7 @@ enum Follows {
 
 impl<F> Default for AudioClock<F> {
     fn default() -> Self {
-        Self { counted: None, held: VecDeque::new() }
+        Self { counted: None, held: VecDeque::new(), overlapping: 0 }
     }
 }
 
@@ -86,7 +89,10 @@ impl<F> AudioClock<F> {
         let frame = self.held.pop_front()?;
         let mut now = match self.counted {
             Some(now) if counted == Some(at) && now.rate == frame.rate => now,
-            _ => Counted { from: at, samples: 0, rate: frame.rate },
+            _ => {
+                self.overlapping = 0;
+                Counted { from: at, samples: 0, rate: frame.rate }
+            }
         };
         now.samples = now.samples.saturating_add(frame.samples);
         self.counted = Some(now);
@@ -94,8 +100,15 @@ impl<F> AudioClock<F> {
     }
 
     /// Which time the first held frame gets; none if further frames decide.
-    fn decide(&self, counted: i64, stated: i64, ended: bool) -> Option<Follows> {
+    fn decide(&mut self, counted: i64, stated: i64, ended: bool) -> Option<Follows> {
         let first = stated.saturating_sub(counted);
+        if first < -MAX_JITTER && first > -MIN_GAP {
+            let passed = self.held.front().map_or(0, Timed::duration);
+            self.overlapping = self.overlapping.saturating_add(passed);
+            let insists = self.overlapping >= MIN_DEVIATION;
+            return Some(if insists { Follows::Timestamp } else { Follows::Count });
+        }
+        self.overlapping = 0;
         if first.saturating_abs() <= MAX_JITTER {
             return Some(Follows::Count);
         }
@@ -188,6 +201,14 @@ mod tests {
             .collect();
         let placed = place(&stated);
         assert_eq!(placed.get(..4), Some([0, 20_000, 104_000, 124_000].as_slice()));
+    }
+
+    #[test]
+    fn a_small_overlap_is_followed_once_it_lasts() {
+        let stated: Vec<i64> =
+            (0..40).map(|n| if n < 5 { n * 20_000 } else { n * 20_000 - 43_000 }).collect();
+        let placed = place_stated(&stated);
+        assert_eq!((placed.get(10), placed.last()), (Some(&200_000), stated.last()));
     }
 
     #[test]

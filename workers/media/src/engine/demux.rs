@@ -106,7 +106,7 @@ struct StreamEnd {
 
 impl StatedEnds {
     fn of(input: &Input) -> Self {
-        const CORRECTED: [&str; 5] = ["asf", "avi", "caf", "w64", "wav"];
+        const CORRECTED: [&str; 4] = ["avi", "caf", "w64", "wav"];
         if input.is_quicktime() {
             let streams = input.context.streams().map(|stream| {
                 let (stated, base) = (Input::index_end(&stream), stream.time_base());

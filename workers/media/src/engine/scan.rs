@@ -6,7 +6,10 @@ use ffapi_domain::media::{MediaFacts, Role, StreamFacts, Unusable};
 use ffmpeg_the_third::{Packet, Rational, Rescale};
 
 use super::MICROS;
-use crate::{MediaError, ffi::Input, file::OpenFile, heartbeat::Heartbeat, open, probe};
+use crate::{
+    MediaError, ffi::Input, file::OpenFile, heartbeat::Heartbeat, open, probe,
+    stated_size::StatedSize,
+};
 
 /// Stated durations that differ less than this from what the packets cover are kept, in
 /// microseconds: they exclude the padding of audio codecs.
@@ -129,6 +132,14 @@ fn complete(
 /// wrong header.
 fn early_end(input: &Input, spans: &[Span]) -> Option<String> {
     const MIN_MISSING: i64 = 1_000_000;
+    // ASF is made to be played as far as it was received.
+    let is_asf = input.context.format().name() == "asf";
+    if let Some(size) = input.stated_size.filter(|size| is_asf && size.lacks_media()) {
+        let StatedSize { stated, found } = size;
+        return Some(format!(
+            "the input is cut off: it has {found} of the {stated} bytes that its header states"
+        ));
+    }
     let stated = input.header_duration()?;
     let last = spans.iter().filter_map(|span| span.bounds).map(|(_, last)| last).max()?;
     let is_vague = spans.iter().any(|span| span.is_vague);

@@ -12,7 +12,6 @@ use crate::{
 fn a_file_that_is_shorter_than_its_header_states_is_named_as_cut_off() {
     let formats = [
         "-c:v mpeg4 -c:a libmp3lame -f avi",
-        "-c:v wmv2 -c:a wmav2 -f asf",
         "-vn -c:a pcm_s16le -f wav",
         "-vn -c:a pcm_s16le -f w64",
         "-vn -c:a pcm_s16be -f caf",
@@ -28,6 +27,16 @@ fn a_file_that_is_shorter_than_its_header_states_is_named_as_cut_off() {
         assert_eq!(code, "invalid_input", "{options}: {message}");
         assert!(message.contains("cut off"), "{options}: {message}");
     }
+}
+
+#[test]
+fn windows_media_is_converted_as_far_as_it_goes() {
+    let slot = generate(&format!("{FLASHES} -c:v wmv2 -c:a wmav2 -f asf"));
+    let bytes = fs::read(slot.input()).unwrap();
+    fs::write(slot.input(), &bytes[..bytes.len() * 6 / 10]).unwrap();
+    let messages = slot.convert("o.mp4", vec![fast()]);
+    report(&messages);
+    assert!(notes(&messages).contains("the input is cut off"), "{}", notes(&messages));
 }
 
 #[test]
