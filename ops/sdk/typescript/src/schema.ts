@@ -2379,7 +2379,7 @@ export interface components {
             /** @description The file that `vmaf`, `psnr` and `ssim` compare the input with. */
             reference?: components["schemas"]["InputLocation"];
             /**
-             * @description Event types to send to `webhook_url`; all if absent.
+             * @description Event types to send to `webhook_url`; if absent, all but steps within an attempt.
              * @example [
              *       "job.completed",
              *       "job.failed"
@@ -3067,7 +3067,7 @@ export interface components {
              */
             template?: Record<string, never>;
             /**
-             * @description Event types to send to `webhook_url`; all if absent.
+             * @description Event types to send to `webhook_url`; if absent, all but steps within an attempt.
              * @example [
              *       "batch.completed",
              *       "batch.partial_success",
@@ -3288,10 +3288,9 @@ export interface components {
             operations?: components["schemas"]["Operation"][];
             /**
              * @description `local://path` or a bare path; its extension chooses the container. With `%04d` in the name
-             *     of an image, each frame becomes a numbered file.
-             * @example videos/talk.mp4
+             *     of an image, each frame becomes a numbered file. Or the URL at which the file is put.
              */
-            output: string;
+            output: components["schemas"]["OutputLocation"];
             /** @description Whether existing outputs are replaced; `fail` if absent. */
             overwrite?: components["schemas"]["Overwrite"];
             /**
@@ -3304,7 +3303,7 @@ export interface components {
             /** @description Priority among the account's waiting jobs; `normal` if absent. */
             priority?: components["schemas"]["Priority"];
             /**
-             * @description Event types to send to `webhook_url`; all if absent.
+             * @description Event types to send to `webhook_url`; if absent, all but steps within an attempt.
              * @example [
              *       "job.completed",
              *       "job.failed"
@@ -4280,10 +4279,20 @@ export interface components {
              */
             created_at: string;
             /**
+             * @description The DASH manifest, if there is one.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/manifest.mpd
+             */
+            dash_url?: string;
+            /**
              * @description True if it failed after its last attempt.
              * @example false
              */
             dead_lettered: boolean;
+            /**
+             * @description The file, to be saved, if the job has a single one.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/talk.mp4?download=
+             */
+            download_url?: string;
             /** @description Why the job failed; absent if it did not. */
             error?: components["schemas"]["JobError"];
             /**
@@ -4349,6 +4358,16 @@ export interface components {
              */
             outputs_expired_at?: string;
             /**
+             * @description What a player opens: the HLS playlist, the DASH manifest or the media file.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/talk.mp4
+             */
+            playback_url?: string;
+            /**
+             * @description An image to be shown before playback starts.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/poster.jpg
+             */
+            poster_url?: string;
+            /**
              * @description The preset that supplied defaults, like `web-1080p@3`.
              * @example web-1080p@3
              */
@@ -4375,6 +4394,11 @@ export interface components {
              * @example 4.7
              */
             speed?: number;
+            /**
+             * @description The WebVTT index of the preview images along the timeline.
+             * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/sprite.vtt
+             */
+            sprite_url?: string;
             /**
              * Format: date-time
              * @description When a worker began the first attempt; absent before.
@@ -5216,7 +5240,7 @@ export interface components {
              */
             duration?: number;
             /**
-             * @description Location in the store, like `local://videos/talk.mp4`; absent once erased.
+             * @description Location in the store, like `local://videos/talk.mp4`, or the URL at which it was put, without its query; absent once erased.
              * @example local://videos/talk.mp4
              */
             location?: string;
@@ -5256,7 +5280,7 @@ export interface components {
              */
             streams: Record<string, never>[];
             /**
-             * @description Path that downloads the file; absent once erased.
+             * @description Path that downloads the file; absent once erased, and if it was put at a URL.
              * @example /api/v1/jobs/job_01a22c327f23768ca08e8456ad4c520c/outputs/talk.mp4
              */
             url?: string;
@@ -5306,6 +5330,8 @@ export interface components {
              */
             next_cursor?: string;
         };
+        /** @description An output: `local://path`, a bare path, or URLs that the client signed, at which the files are put. */
+        OutputLocation: string | components["schemas"]["PutOutput"] | components["schemas"]["PutTemplateOutput"];
         /**
          * @description What to do if the output already exists.
          * @enum {string}
@@ -5606,7 +5632,7 @@ export interface components {
             /** @description Priority among the account's waiting jobs; `normal` if absent. */
             priority?: components["schemas"]["Priority"];
             /**
-             * @description Event types to send to `webhook_url`; all if absent.
+             * @description Event types to send to `webhook_url`; if absent, all but steps within an attempt.
              * @example [
              *       "job.completed",
              *       "job.failed"
@@ -5688,6 +5714,30 @@ export interface components {
              * @example /errors/invalid
              */
             type: string;
+        };
+        /**
+         * PutOutput
+         * @description A URL at which the output is put, as the client signed it.
+         */
+        PutOutput: {
+            /**
+             * @description An `https://` URL, to which the file is sent by `PUT`. What is there is replaced. The signature may
+             *     cover `host`, `content-type` and `content-length`.
+             * @example https://uploads.example.com/talk.mp4?signature=c17872cff888fceb
+             */
+            put: string;
+        };
+        /**
+         * PutTemplateOutput
+         * @description URLs at which the files of a folder are put: for servers that accept names below a signed prefix.
+         */
+        PutTemplateOutput: {
+            /**
+             * @description An `https://` URL with `{name}` in its path or query, which is replaced by the name of each file, such
+             *     as `master.m3u8` and `720p/seg-1.m4s`.
+             * @example https://uploads.example.com/talk/{name}?signature=c17872cff888fceb
+             */
+            put_template: string;
         };
         /**
          * Queue
@@ -6106,11 +6156,8 @@ export interface components {
              * @example 2026-12-01T02:00:00Z
              */
             not_before?: string;
-            /**
-             * @description A folder: `local://path` or a bare path.
-             * @example streams/talk
-             */
-            output: string;
+            /** @description A folder: `local://path` or a bare path; or a template of the URLs at which its files are put. */
+            output: components["schemas"]["OutputLocation"];
             /** @description Whether existing outputs are replaced; `fail` if absent. */
             overwrite?: components["schemas"]["Overwrite"];
             /** @description Image to show before playback starts; none is made if absent. */
@@ -6169,7 +6216,7 @@ export interface components {
              */
             video_codec?: "h264" | "hevc";
             /**
-             * @description Event types to send to `webhook_url`; all if absent.
+             * @description Event types to send to `webhook_url`; if absent, all but steps within an attempt.
              * @example [
              *       "job.completed",
              *       "job.failed"
@@ -6396,11 +6443,8 @@ export interface components {
              * @example 2026-12-01T02:00:00Z
              */
             not_before?: string;
-            /**
-             * @description A folder: `local://path` or a bare path.
-             * @example thumbnails/talk
-             */
-            output: string;
+            /** @description A folder: `local://path` or a bare path; or a template of the URLs at which its files are put. */
+            output: components["schemas"]["OutputLocation"];
             /** @description Whether existing outputs are replaced; `fail` if absent. */
             overwrite?: components["schemas"]["Overwrite"];
             /**
@@ -6419,7 +6463,7 @@ export interface components {
              */
             timestamp?: number | string;
             /**
-             * @description Event types to send to `webhook_url`; all if absent.
+             * @description Event types to send to `webhook_url`; if absent, all but steps within an attempt.
              * @example [
              *       "job.completed",
              *       "job.failed"
@@ -7070,7 +7114,8 @@ export interface components {
              */
             description?: string;
             /**
-             * @description Event types, or groups like `job.*`; all if absent.
+             * @description Event types, or groups like `job.*`; if absent, all but steps within an attempt
+             *     (`job.outputs_sealed`, `job.attempt_failed`, `job.attempt_abandoned`).
              * @example [
              *       "job.completed",
              *       "job.failed",
@@ -8946,7 +8991,18 @@ export interface operations {
     };
     getBatchEvents: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description A token of `POST /tokens`, for clients that cannot send headers.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token?: string;
+                /**
+                 * @description Resumes the stream after this event, as the header `Last-Event-ID` does.
+                 * @example 1-1-0
+                 */
+                lastEventId?: string;
+            };
             header?: {
                 /**
                  * @description The position of the last event that was received; the stream resumes after it.
@@ -9297,6 +9353,16 @@ export interface operations {
                 after?: string;
                 /** @description The number of entries of a page. */
                 limit?: number;
+                /**
+                 * @description A token of `POST /tokens`, for clients that cannot send headers.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token?: string;
+                /**
+                 * @description Resumes the stream after this event, as the header `Last-Event-ID` does.
+                 * @example 1-1-0
+                 */
+                lastEventId?: string;
             };
             header?: {
                 /**
@@ -9474,7 +9540,7 @@ export interface operations {
                  */
                 status?: string;
                 /**
-                 * @description `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
+                 * @description One or more of `convert`, `stream`, `thumbnails`, `analyze` and `probe`, separated by commas.
                  * @example convert
                  */
                 kind?: string;
@@ -9484,7 +9550,7 @@ export interface operations {
                  */
                 batch_id?: string;
                 /**
-                 * @description Only jobs that used this version of a preset, like `web-1080p@3`.
+                 * @description A preset that they used, in any version if none is given.
                  * @example web-1080p@3
                  */
                 preset?: string;
@@ -9857,7 +9923,18 @@ export interface operations {
     };
     getJobEvents: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description A token of `POST /tokens`, for clients that cannot send headers.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token?: string;
+                /**
+                 * @description Resumes the stream after this event, as the header `Last-Event-ID` does.
+                 * @example 1-1-0
+                 */
+                lastEventId?: string;
+            };
             header?: {
                 /**
                  * @description The position of the last event that was received; the stream resumes after it.
@@ -10095,6 +10172,11 @@ export interface operations {
                  * @example part-1.m4s
                  */
                 download?: string;
+                /**
+                 * @description A token of `POST /tokens`, for clients that cannot send headers.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token?: string;
             };
             header?: {
                 /**
@@ -10152,6 +10234,8 @@ export interface operations {
                     ETag?: string;
                     /** @description When its job was completed. */
                     "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10173,6 +10257,8 @@ export interface operations {
                     ETag?: string;
                     /** @description When its job was completed. */
                     "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10198,6 +10284,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
             416: components["responses"]["RangeNotSatisfiable"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
@@ -10286,6 +10373,11 @@ export interface operations {
                  * @example talk.mp4
                  */
                 download?: string;
+                /**
+                 * @description A token of `POST /tokens`, for clients that cannot send headers.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token?: string;
             };
             header?: {
                 /**
@@ -10338,6 +10430,8 @@ export interface operations {
                     ETag?: string;
                     /** @description When its job was completed. */
                     "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10359,6 +10453,8 @@ export interface operations {
                     ETag?: string;
                     /** @description When its job was completed. */
                     "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10384,6 +10480,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
             416: components["responses"]["RangeNotSatisfiable"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];

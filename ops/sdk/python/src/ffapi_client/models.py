@@ -959,7 +959,7 @@ class Output(TypedDict):
     """
     location: NotRequired[str]
     """
-    Location in the store, like `local://videos/talk.mp4`; absent once erased.
+    Location in the store, like `local://videos/talk.mp4`, or the URL at which it was put, without its query; absent once erased.
     """
     name: NotRequired[str]
     """
@@ -979,7 +979,7 @@ class Output(TypedDict):
     """
     url: NotRequired[str]
     """
-    Path that downloads the file; absent once erased.
+    Path that downloads the file; absent once erased, and if it was put at a URL.
     """
 
 
@@ -1177,6 +1177,30 @@ class Problem(TypedDict):
     type: str
     """
     The kind of problem; it leads to an explanation at the service.
+    """
+
+
+class PutOutput(TypedDict):
+    """
+    A URL at which the output is put, as the client signed it.
+    """
+
+    put: str
+    """
+    An `https://` URL, to which the file is sent by `PUT`. What is there is replaced. The signature may
+    cover `host`, `content-type` and `content-length`.
+    """
+
+
+class PutTemplateOutput(TypedDict):
+    """
+    URLs at which the files of a folder are put: for servers that accept names below a signed prefix.
+    """
+
+    put_template: str
+    """
+    An `https://` URL with `{name}` in its path or query, which is replaced by the name of each file, such
+    as `master.m3u8` and `720p/seg-1.m4s`.
     """
 
 
@@ -1800,7 +1824,8 @@ class WebhookCreate(TypedDict):
     """
     events: NotRequired[list[str]]
     """
-    Event types, or groups like `job.*`; all if absent.
+    Event types, or groups like `job.*`; if absent, all but steps within an attempt
+    (`job.outputs_sealed`, `job.attempt_failed`, `job.attempt_abandoned`).
     """
     url: str
     """
@@ -2373,9 +2398,17 @@ class JobSummary(TypedDict):
     """
     When the job was submitted.
     """
+    dash_url: NotRequired[str]
+    """
+    The DASH manifest, if there is one.
+    """
     dead_lettered: bool
     """
     True if it failed after its last attempt.
+    """
+    download_url: NotRequired[str]
+    """
+    The file, to be saved, if the job has a single one.
     """
     error: NotRequired[JobError]
     """
@@ -2425,6 +2458,14 @@ class JobSummary(TypedDict):
     """
     When its outputs were deleted, on request or at the end of their retention.
     """
+    playback_url: NotRequired[str]
+    """
+    What a player opens: the HLS playlist, the DASH manifest or the media file.
+    """
+    poster_url: NotRequired[str]
+    """
+    An image to be shown before playback starts.
+    """
     preset: NotRequired[str]
     """
     The preset that supplied defaults, like `web-1080p@3`.
@@ -2444,6 +2485,10 @@ class JobSummary(TypedDict):
     speed: NotRequired[float]
     """
     Seconds of media processed per second.
+    """
+    sprite_url: NotRequired[str]
+    """
+    The WebVTT index of the preview images along the timeline.
     """
     started_at: NotRequired[str]
     """
@@ -2570,6 +2615,12 @@ class OperationTrim(Trim):
     """
 
 
+OutputLocation: TypeAlias = str | PutOutput | PutTemplateOutput
+"""
+An output: `local://path`, a bare path, or URLs that the client signed, at which the files are put.
+"""
+
+
 class ProbeRequest(TypedDict):
     """
     A file to probe.
@@ -2603,7 +2654,7 @@ class ProbeRequest(TypedDict):
     """
     webhook_events: NotRequired[list[str]]
     """
-    Event types to send to `webhook_url`; all if absent.
+    Event types to send to `webhook_url`; if absent, all but steps within an attempt.
     """
     webhook_url: NotRequired[str]
     """
@@ -2742,9 +2793,9 @@ class StreamRequest(TypedDict):
     """
     RFC 3339; the job does not start earlier.
     """
-    output: str
+    output: OutputLocation
     """
-    A folder: `local://path` or a bare path.
+    A folder: `local://path` or a bare path; or a template of the URLs at which its files are put.
     """
     overwrite: NotRequired[Overwrite]
     """
@@ -2795,7 +2846,7 @@ class StreamRequest(TypedDict):
     """
     webhook_events: NotRequired[list[str]]
     """
-    Event types to send to `webhook_url`; all if absent.
+    Event types to send to `webhook_url`; if absent, all but steps within an attempt.
     """
     webhook_url: NotRequired[str]
     """
@@ -2887,9 +2938,9 @@ class ThumbnailsRequest(TypedDict):
     """
     RFC 3339; the job does not start earlier.
     """
-    output: str
+    output: OutputLocation
     """
-    A folder: `local://path` or a bare path.
+    A folder: `local://path` or a bare path; or a template of the URLs at which its files are put.
     """
     overwrite: NotRequired[Overwrite]
     """
@@ -2912,7 +2963,7 @@ class ThumbnailsRequest(TypedDict):
     """
     webhook_events: NotRequired[list[str]]
     """
-    Event types to send to `webhook_url`; all if absent.
+    Event types to send to `webhook_url`; if absent, all but steps within an attempt.
     """
     webhook_url: NotRequired[str]
     """
@@ -3100,7 +3151,7 @@ class AnalyzeRequest(TypedDict):
     """
     webhook_events: NotRequired[list[str]]
     """
-    Event types to send to `webhook_url`; all if absent.
+    Event types to send to `webhook_url`; if absent, all but steps within an attempt.
     """
     webhook_url: NotRequired[str]
     """
@@ -3469,10 +3520,10 @@ class ConvertRequest(TypedDict):
     """
     Applied in order.
     """
-    output: str
+    output: OutputLocation
     """
     `local://path` or a bare path; its extension chooses the container. With `%04d` in the name
-    of an image, each frame becomes a numbered file.
+    of an image, each frame becomes a numbered file. Or the URL at which the file is put.
     """
     overwrite: NotRequired[Overwrite]
     """
@@ -3490,7 +3541,7 @@ class ConvertRequest(TypedDict):
     """
     webhook_events: NotRequired[list[str]]
     """
-    Event types to send to `webhook_url`; all if absent.
+    Event types to send to `webhook_url`; if absent, all but steps within an attempt.
     """
     webhook_url: NotRequired[str]
     """
@@ -3574,7 +3625,7 @@ class BatchRequest(TypedDict):
     """
     webhook_events: NotRequired[list[str]]
     """
-    Event types to send to `webhook_url`; all if absent.
+    Event types to send to `webhook_url`; if absent, all but steps within an attempt.
     """
     webhook_url: NotRequired[str]
     """
