@@ -14,7 +14,7 @@ impl ServiceManager {
     fn next(&self) -> String {
         let mut buffer = [0; 256];
         let length = self.socket.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
+        String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
     }
 
     /// All notifications up to the first that `wanted` accepts.
