@@ -8228,7 +8228,7 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /**
                  * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
-                 * @example wait=60
+                 * @example wait=10
                  */
                 Prefer?: string;
             };
@@ -9245,7 +9245,7 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /**
                  * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
-                 * @example wait=60
+                 * @example wait=10
                  */
                 Prefer?: string;
             };
@@ -9641,7 +9641,7 @@ export interface operations {
                 "If-None-Match"?: string;
                 /**
                  * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
-                 * @example wait=60
+                 * @example wait=10
                  */
                 Prefer?: string;
             };
@@ -10567,7 +10567,7 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /**
                  * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
-                 * @example wait=60
+                 * @example wait=10
                  */
                 Prefer?: string;
             };
@@ -11194,7 +11194,7 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /**
                  * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
-                 * @example wait=60
+                 * @example wait=10
                  */
                 Prefer?: string;
             };
@@ -11302,7 +11302,7 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /**
                  * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
-                 * @example wait=60
+                 * @example wait=10
                  */
                 Prefer?: string;
             };
@@ -11362,7 +11362,7 @@ export interface operations {
                 "Idempotency-Key"?: string;
                 /**
                  * @description `wait=N` waits up to N seconds for the job to end (RFC 7240).
-                 * @example wait=60
+                 * @example wait=10
                  */
                 Prefer?: string;
             };
