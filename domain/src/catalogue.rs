@@ -12,6 +12,15 @@ pub struct EventKind {
     pub of: &'static str,
     /// Fields of its `data` in addition to that id.
     pub fields: &'static [Field],
+    /// True for a step within an attempt, which is not needed to act on the result of a job: webhooks
+    /// get it only if they name it.
+    pub internal: bool,
+}
+
+impl EventKind {
+    const fn internal(self) -> Self {
+        Self { internal: true, ..self }
+    }
 }
 
 /// A field of an event's `data`.
@@ -34,19 +43,19 @@ const fn optional(name: &'static str, kind: &'static str) -> Field {
 }
 
 const fn job(name: &'static str, says: &'static str, fields: &'static [Field]) -> EventKind {
-    EventKind { name, says, of: "job_id", fields }
+    EventKind { name, says, of: "job_id", fields, internal: false }
 }
 
 const fn batch(name: &'static str, says: &'static str, fields: &'static [Field]) -> EventKind {
-    EventKind { name, says, of: "batch_id", fields }
+    EventKind { name, says, of: "batch_id", fields, internal: false }
 }
 
 const fn key(name: &'static str, says: &'static str, fields: &'static [Field]) -> EventKind {
-    EventKind { name, says, of: "key_id", fields }
+    EventKind { name, says, of: "key_id", fields, internal: false }
 }
 
 const fn webhook(name: &'static str, says: &'static str, fields: &'static [Field]) -> EventKind {
-    EventKind { name, says, of: "webhook_id", fields }
+    EventKind { name, says, of: "webhook_id", fields, internal: false }
 }
 
 const STATUS: Field = field("status", "string");
@@ -95,12 +104,14 @@ pub const EVENTS: &[EventKind] = &[
         "job.attempt_failed",
         "An attempt failed; another one may follow",
         &[STATUS, ATTEMPT, field("error", "object"), optional("next_attempt_at", "string")],
-    ),
+    )
+    .internal(),
     job(
         "job.attempt_abandoned",
         "A worker disappeared, or stopped and handed the job back",
         &[STATUS, ATTEMPT, field("reason", "string"), field("handed_back", "boolean")],
-    ),
+    )
+    .internal(),
     job("job.cancel_requested", "A running job is being cancelled", &[STATUS, ATTEMPT]),
     job(
         "job.cancelled",
@@ -116,7 +127,8 @@ pub const EVENTS: &[EventKind] = &[
         "job.outputs_sealed",
         "Every output is made and verified, and is being delivered",
         &[STATUS, ATTEMPT, field("outputs", "array")],
-    ),
+    )
+    .internal(),
     job(
         "job.completed",
         "A job's outputs are at their final names",
@@ -219,12 +231,9 @@ pub const EVENTS: &[EventKind] = &[
     webhook("webhook.test", "A test event, sent on request", &[]),
 ];
 
-/// Steps within an attempt: who acts on the result of a job does not need them.
-const INTERNAL: [&str; 3] = ["job.outputs_sealed", "job.attempt_failed", "job.attempt_abandoned"];
-
 /// True if webhooks get the event only if they name it.
 pub fn is_internal(name: &str) -> bool {
-    INTERNAL.contains(&name)
+    EVENTS.iter().any(|event| event.internal && event.name == name)
 }
 
 /// True if this is a valid event filter: an event's name, or a whole group like `job.*`.

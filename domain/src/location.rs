@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use url::Url;
 
-pub use self::put::{BadPut, PutTarget, signature_end};
+pub use self::put::{BadPut, PutTarget, ended_signature, signature_end};
 use crate::{JobId, Tenant, UploadId};
 
 /// The storage backend of a path without a scheme.

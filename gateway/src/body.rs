@@ -37,7 +37,7 @@ pub(crate) struct StrictJson<T, V = T> {
     _slot: Option<OwnedSemaphorePermit>,
 }
 
-/// A JSON body that is parsed later, once it is known that its request is not a repeated one.
+/// A JSON body that is parsed later: after the checks that come first, and so that every error is reported.
 pub(crate) type Unread<T> = StrictJson<T, Value>;
 
 impl<T: DeserializeOwned> Unread<T> {

@@ -1,4 +1,4 @@
-//! What is wrong with a value, in words for whoever sent it: parsers name their own types.
+//! Error messages about JSON values: those of parsers name types of Rust, which a client does not know.
 
 /// The names of types in parsers' messages, and what they mean in JSON.
 const TYPES: [(&str, &str); 16] = [

@@ -362,7 +362,13 @@ impl From<JobRejection> for Problem {
             | JobRejection::NotSealed
             | JobRejection::TooManyAttempts => Kind::Conflict,
         };
-        Self::new(kind, rejection.to_string())
+        let detail = match rejection {
+            JobRejection::AlreadyOver => {
+                format!("{rejection}; `DELETE /jobs/{{id}}/outputs` deletes what it made")
+            }
+            _ => rejection.to_string(),
+        };
+        Self::new(kind, detail)
     }
 }
 

@@ -134,10 +134,7 @@ impl Vault {
         let mut names = self.store.keys().await.map_err(LogError::unavailable)?;
         while let Some(name) = names.next().await {
             let name = name.map_err(LogError::unavailable)?;
-            let found = self.entry(&name).await?;
-            let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
-                continue;
-            };
+            let Some(entry) = self.value(&name).await? else { continue };
             let count = if unseal(&self.ciphers.current, name.as_bytes(), &entry.value).is_some() {
                 &mut usage.current
             } else if self.ciphers.unseal(name.as_bytes(), &entry.value).is_some() {
@@ -160,10 +157,7 @@ impl Vault {
         let mut names = self.store.keys().await.map_err(LogError::unavailable)?;
         while let Some(name) = names.next().await {
             let name = name.map_err(LogError::unavailable)?;
-            let found = self.entry(&name).await?;
-            let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
-                continue;
-            };
+            let Some(entry) = self.value(&name).await? else { continue };
             let aad = name.as_bytes();
             if unseal(&self.ciphers.current, aad, &entry.value).is_some() {
                 continue;
@@ -208,6 +202,12 @@ impl Vault {
     async fn entry(&self, name: &str) -> Result<Option<Entry>, LogError> {
         let reading = async { self.store.entry(name).await.map_err(LogError::unavailable) };
         timed(metrics::Operation::Get, VAULT, reading).await
+    }
+
+    /// The entry of a value that was not deleted.
+    async fn value(&self, name: &str) -> Result<Option<Entry>, LogError> {
+        let found = self.entry(name).await?;
+        Ok(found.filter(|entry| entry.operation == Operation::Put))
     }
 
     /// Deletes a tenant's data key: its personal fields can never be read again.
@@ -301,11 +301,8 @@ impl Vault {
     /// # Errors
     /// When the server does not respond, or the secret was stored under another master key.
     pub async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
-        let found = self.entry(name).await?;
-        let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
-            return Ok(None);
-        };
-        self.ciphers.unseal(name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong)
+        let Some(entry) = self.value(name).await? else { return Ok(None) };
+        self.ciphers.unseal(name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong_master_key)
     }
 
     /// Reads a secret and deletes it. Of concurrent calls at most one gets it.
@@ -315,10 +312,7 @@ impl Vault {
     pub async fn take(&self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
         let mut tried = None;
         loop {
-            let found = self.entry(name).await?;
-            let Some(entry) = found.filter(|entry| entry.operation == Operation::Put) else {
-                return Ok(None);
-            };
+            let Some(entry) = self.value(name).await? else { return Ok(None) };
             let revision = entry.revision;
             // Taken concurrently, or no response: in both cases it must not be handed out.
             if tried == Some(revision) {
@@ -329,7 +323,11 @@ impl Vault {
                 tried = Some(revision);
                 continue;
             }
-            return self.ciphers.unseal(name.as_bytes(), &entry.value).map(Some).ok_or_else(wrong);
+            return self
+                .ciphers
+                .unseal(name.as_bytes(), &entry.value)
+                .map(Some)
+                .ok_or_else(wrong_master_key);
         }
     }
 
@@ -350,19 +348,19 @@ impl Vault {
     }
 
     fn open_key(&self, name: &str, sealed: &[u8]) -> Result<DataKey, LogError> {
-        let clear = self.ciphers.unseal(name.as_bytes(), sealed).ok_or_else(wrong)?;
+        let clear = self.ciphers.unseal(name.as_bytes(), sealed).ok_or_else(wrong_master_key)?;
         // The first key of a tenant is stored alone, a later one after its generation.
-        match clear.split_last_chunk::<32>().ok_or_else(wrong)? {
+        match clear.split_last_chunk::<32>().ok_or_else(wrong_master_key)? {
             ([], key) => Ok(first_key(*key)),
             (generation, key) => {
-                let generation = generation.try_into().map_err(|_| wrong())?;
+                let generation = generation.try_into().map_err(|_| wrong_master_key())?;
                 Ok(DataKey { generation: u64::from_be_bytes(generation), ..first_key(*key) })
             }
         }
     }
 }
 
-fn wrong() -> LogError {
+fn wrong_master_key() -> LogError {
     LogError::Misconfigured(
         "the vault cannot be decrypted with the configured master key".to_owned(),
     )

@@ -71,8 +71,8 @@ const PARTIAL_UPLOAD_MIN_AGE: Duration = Duration::from_hours(24);
 /// Jobs per database page; each may list thousands of outputs.
 const PAGE_SIZE: u32 = 20;
 
-/// So long ago.
-fn age(age: Duration) -> SystemTime {
+/// The time this long before now.
+fn ago(age: Duration) -> SystemTime {
     SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
@@ -176,7 +176,7 @@ impl Retention {
         storage: &Storage,
     ) -> Result<(Vec<StagedJob>, Vec<(Tenant, UploadId)>), RetentionError> {
         let mut dead = Vec::new();
-        for staged in storage.staged_before(age(STAGING_MIN_AGE)).await? {
+        for staged in storage.staged_before(ago(STAGING_MIN_AGE)).await? {
             let (tenant, job) = (staged.tenant.as_str(), staged.job.to_string());
             // What cannot be read is kept.
             let state = commands.state::<Job>(tenant, &job).await;
@@ -184,7 +184,7 @@ impl Retention {
                 dead.push(staged);
             }
         }
-        Ok((dead, storage.partial_uploads_before(age(PARTIAL_UPLOAD_MIN_AGE)).await?))
+        Ok((dead, storage.partial_uploads_before(ago(PARTIAL_UPLOAD_MIN_AGE)).await?))
     }
 
     /// Deletes what dead attempts of ended jobs had staged, and the remains of interrupted uploads.
@@ -192,7 +192,7 @@ impl Retention {
     /// # Errors
     /// When a store fails; what was not deleted is left to the next round.
     pub async fn collect_garbage(&self) -> Result<(), RetentionError> {
-        let (before, partial) = (age(STAGING_MIN_AGE), age(PARTIAL_UPLOAD_MIN_AGE));
+        let (before, partial) = (ago(STAGING_MIN_AGE), ago(PARTIAL_UPLOAD_MIN_AGE));
         self.storage.drop_partial_uploads(partial).await?;
         for (tenant, upload) in self.storage.partial_uploads_before(partial).await? {
             self.storage.of(&tenant).drop_partial(upload).await?;
@@ -261,8 +261,7 @@ impl Retention {
 
     /// Expires uploads older than `age`; returns their number.
     async fn uploads(&self, age: Duration, dry_run: bool) -> Result<u64, RetentionError> {
-        let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        let uploads = self.storage.uploads_before(before).await?;
+        let uploads = self.storage.uploads_before(ago(age)).await?;
         let removed = uploads.len() as u64;
         for (tenant, id) in uploads.into_iter().filter(|_| !dry_run) {
             if let Err(error) = self.expire_upload(&tenant, id).await {

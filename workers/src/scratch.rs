@@ -45,9 +45,9 @@ pub(crate) struct Reservation {
     number: u64,
 }
 
-/// The disk has no room for a job.
+/// The disk has not enough space for a job.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom {
+pub(crate) struct NotEnoughSpace {
     /// Bytes that it needs.
     pub(crate) needed: u64,
     /// Bytes that are neither used nor reserved.
@@ -70,11 +70,11 @@ impl ScratchDisk {
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// True if there is room for any job at all.
+    /// True if there is space for any job at all.
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) fn has_room(&self) -> io::Result<bool> {
+    pub(crate) fn has_space(&self) -> io::Result<bool> {
         Ok(self.free()? >= self.min_free)
     }
 
@@ -87,12 +87,12 @@ impl ScratchDisk {
     /// written that.
     ///
     /// # Errors
-    /// `NoRoom` if that is not free, or reserved by other jobs.
+    /// `NotEnoughSpace` if that is not free, or reserved by other jobs.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         job: JobId,
         bytes: u64,
-    ) -> io::Result<Result<Reservation, NoRoom>> {
+    ) -> io::Result<Result<Reservation, NotEnoughSpace>> {
         let mut ledger = self.ledger();
         let bytes = ledger.learned.get(&job).copied().unwrap_or(0).max(bytes);
         let open = ledger.reserved.values();
@@ -100,7 +100,7 @@ impl ScratchDisk {
         let open = open.fold(self.min_free, u64::saturating_add);
         let free = self.free()?.saturating_sub(open);
         if bytes > free {
-            return Ok(Err(NoRoom { needed: bytes, free }));
+            return Ok(Err(NotEnoughSpace { needed: bytes, free }));
         }
         let number = ledger.next;
         ledger.next = number.wrapping_add(1);
@@ -158,7 +158,7 @@ mod tests {
         let second = disk.reserve(job(2), most).unwrap().unwrap();
         drop((first, second));
         assert!(disk.ledger().reserved.is_empty());
-        assert!(disk.has_room().unwrap() && !disk.is_full());
+        assert!(disk.has_space().unwrap() && !disk.is_full());
     }
 
     #[test]
@@ -170,6 +170,6 @@ mod tests {
         assert!(disk.reserve(job(2), 1).unwrap().is_ok());
         let disk = ScratchDisk::of(folder.path().to_owned(), u64::MAX);
         assert!(disk.reserve(job(2), 1).unwrap().is_err(), "so much stays free");
-        assert!(!disk.has_room().unwrap());
+        assert!(!disk.has_space().unwrap());
     }
 }

@@ -286,7 +286,7 @@ impl Worker {
             };
             metrics::worker::child_started(start.elapsed());
             let next = async {
-                self.room().await;
+                self.wait_for_space().await;
                 puller.next().await
             };
             let task = tokio::select! {
@@ -306,16 +306,16 @@ impl Worker {
         }
     }
 
-    /// Waits until the scratch disk has room for any job.
-    async fn room(&self) {
-        while !self.has_room() {
+    /// Waits until the scratch disk has space for any job.
+    async fn wait_for_space(&self) {
+        while !self.has_space() {
             tokio::time::sleep(HEARTBEAT_INTERVAL).await;
         }
     }
 
-    /// True if the scratch disk has room for any job; also if that is unknown.
-    fn has_room(&self) -> bool {
-        self.context.scratch.has_room().unwrap_or(true)
+    /// True if the scratch disk has space for any job; also if that is unknown.
+    fn has_space(&self) -> bool {
+        self.context.scratch.has_space().unwrap_or(true)
     }
 
     async fn perform(&self, task: &Task, pool: Pool, slot: crate::slot::Slot) {
@@ -364,18 +364,21 @@ impl Worker {
 
     async fn publish_presence(&self, leaving: &CancellationToken) {
         let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
-        let mut had_room = true;
+        let mut had_space = true;
         loop {
             heartbeat.tick().await;
-            let has_room = self.has_room();
-            if has_room != had_room {
-                tracing::warn!(has_room, "the scratch disk: a worker without room takes no tasks");
-                had_room = has_room;
+            let has_space = self.has_space();
+            if has_space != had_space {
+                tracing::warn!(
+                    has_space,
+                    "the scratch disk: a worker without space takes no tasks"
+                );
+                had_space = has_space;
             }
             let presence = Presence {
                 worker: self.context.worker.clone(),
                 host: hostname(),
-                pools: if has_room { self.pools.clone() } else { BTreeMap::new() },
+                pools: if has_space { self.pools.clone() } else { BTreeMap::new() },
                 running: self.context.active_attempts.names(),
                 capabilities: self.context.capabilities.clone(),
                 sandbox: self.sandbox.clone(),

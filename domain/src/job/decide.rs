@@ -19,7 +19,7 @@ pub enum JobRejection {
     #[error("the job was submitted already")]
     AlreadySubmitted,
     /// It has ended.
-    #[error("the job is over; `DELETE /jobs/{{id}}/outputs` deletes what it made")]
+    #[error("the job is over")]
     AlreadyOver,
     /// Its outputs are sealed and will be delivered.
     #[error("the job's outputs are sealed and being delivered; it can no longer be cancelled")]

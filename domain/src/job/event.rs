@@ -282,7 +282,7 @@ pub enum FailureCode {
     MediaStalled,
     /// The media process ran out of memory or another resource.
     ResourceExhausted,
-    /// The worker's scratch disk has no room for the job.
+    /// The worker's scratch disk has not enough space for the job.
     ScratchFull,
     /// The job exceeds the account's limit of time, or of CPU time, per job.
     TimeLimitExceeded,

@@ -4,7 +4,7 @@ use crate::media::MediaRequest;
 
 /// Workers that may be lost while they run a job before the job is suspected of crashing them.
 pub(super) const MAX_ABANDONED: u32 = 5;
-/// Attempts that no worker has room for, before the job fails: after more than an hour.
+/// Attempts that no worker has disk space for, before the job fails: after more than an hour.
 pub(super) const MAX_DEFERRED: u32 = 16;
 /// Delay after the first of them; each later one is twice as long, up to [`MAX_BACKOFF`].
 const FIRST_DEFERRAL: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl RetryPolicy {
     }
 }
 
-/// The delay after an attempt that its worker had no room for, after `earlier` others, plus up to 50 %
+/// The delay after an attempt that its worker had no disk space for, after `earlier` others, plus up to 50 %
 /// jitter (`chance` of 255).
 pub(super) fn deferral(earlier: u32, chance: u8) -> Duration {
     let wait = FIRST_DEFERRAL.saturating_mul(2_u32.saturating_pow(earlier)).min(MAX_BACKOFF);
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_waited_for_more_than_an_hour() {
+    fn scratch_space_is_waited_for_more_than_an_hour() {
         let all: Duration = (0..MAX_DEFERRED).map(|earlier| deferral(earlier, 0)).sum();
         assert!(all > Duration::from_hours(1), "{all:?}");
         assert_eq!(deferral(0, 0), FIRST_DEFERRAL);

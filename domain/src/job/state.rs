@@ -48,7 +48,7 @@ pub struct Run {
     pub failures: u32,
     /// Attempts whose worker was lost since the last submission or retry.
     pub abandoned: u32,
-    /// Attempts that no worker had room for since the last submission or retry.
+    /// Attempts that no worker had disk space for since the last submission or retry.
     pub deferred: u32,
     /// The attempt whose staged outputs are the job's, once sealed.
     pub sealed_by: Option<u32>,

@@ -67,7 +67,7 @@ impl Location {
             (PutTarget::Folder, false) => return Err(BadPut::NoPlaceholder),
             (PutTarget::File, false) | (PutTarget::Folder, true) => {}
         }
-        if let Some(end) = signature_end(&url).filter(|end| *end <= now) {
+        if let Some(end) = ended_signature(&url, now) {
             return Err(BadPut::Expired(end));
         }
         let signed = signed_headers(&url);
@@ -113,6 +113,11 @@ pub(super) fn shown(url: &Url) -> String {
 
 fn parameter<'a>(url: &'a Url, name: &str) -> Option<Cow<'a, str>> {
     url.query_pairs().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// When the signature of a URL has ended; none if it has not, as far as the URL says it.
+pub fn ended_signature(url: &Url, now: Timestamp) -> Option<Timestamp> {
+    signature_end(url).filter(|end| *end <= now)
 }
 
 /// When the signature of a URL ends, as S3, Google Cloud Storage, Azure and `CloudFront` write it; none if

@@ -5,7 +5,7 @@ use ffapi_domain::{
     JobId, Month, Personal,
     egress::may_connect,
     job::{Job, JobCommand, JobRejection, JobSpec},
-    location::{Location, signature_end},
+    location::{Location, ended_signature},
     media::{Capabilities, Fallback, Hardware, MediaRequest, check_segments},
     quota::MINUTE,
     upload::UploadState,
@@ -291,7 +291,7 @@ async fn check_request(
 
 /// Rejects an input whose URL says that its signature has ended.
 fn check_signature(url: &Url) -> Result<(), Problem> {
-    match signature_end(url).filter(|end| *end <= clock::now()) {
+    match ended_signature(url, clock::now()) {
         Some(end) => {
             let detail = format!("the signature of the URL has ended at {end}; sign it again");
             Err(Problem::field(Kind::Invalid, "#/input", detail))

@@ -66,7 +66,7 @@ async fn a_lost_queue_is_noticed_and_recreated_for_pullers_that_wait() {
     assert_eq!(work.health().await, QueueHealth::Lost);
     jetstream.delete_stream("WORK").await.unwrap();
     assert_eq!(work.health().await, QueueHealth::Lost);
-    // A role starts nevertheless: it may be the conductor that repairs it. An operator is told.
+    // A role starts nevertheless: it may be the conductor that repairs it. `topology check` reports it.
     Log::open(test.nats.clone()).await.unwrap();
     topology::check(&test.nats).await.unwrap_err();
 

@@ -1,9 +1,6 @@
 //! Rotation of the secrets that stored data depends on: docs/secrets.md has the steps.
 
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, time::SystemTime};
 
 use ffapi_domain::{
     Decider, Timestamp,
@@ -28,7 +25,7 @@ pub(crate) async fn run(config: &Config, verb: &SecretsVerb) -> anyhow::Result<(
     let mut is_done = usage.others.saturating_add(usage.unreadable) == 0;
     if matches!(verb, SecretsVerb::Status) {
         let version = config.secrets.pepper()?.version;
-        let (keys, now) = (keys(&context).await?, now());
+        let (keys, now) = (keys(&context).await?, Timestamp::from(SystemTime::now()));
         let older: Vec<&String> = keys
             .iter()
             .filter(|(_, key)| match key {
@@ -48,11 +45,6 @@ pub(crate) async fn run(config: &Config, verb: &SecretsVerb) -> anyhow::Result<(
     }
     anyhow::ensure!(is_done, "something depends on previous secrets: keep them");
     Ok(())
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Every key by tenant and id.

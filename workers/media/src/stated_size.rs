@@ -17,6 +17,12 @@ impl StatedSize {
         Some(Self { stated, found: size })
     }
 
+    /// The error message of a file that has fewer bytes.
+    pub(crate) fn cut_off(self) -> String {
+        let Self { stated, found } = self;
+        format!("the input is cut off: it has {found} of the {stated} bytes that its header states")
+    }
+
     /// True if the file has every byte that its header states.
     pub(crate) const fn is_whole(self) -> bool {
         self.found >= self.stated

@@ -91,7 +91,7 @@ impl AttemptContext {
         MediaError {
             code: FailureCode::ScratchFull,
             message:
-                "the worker's disk was full; another worker, or a later attempt, may have room"
+                "the worker's disk was full; another worker, or a later attempt, may have the space"
                     .to_owned(),
         }
     }

@@ -24,7 +24,7 @@ use crate::{
     metrics::media::ChildMeter,
     progress_event::progress_event,
     ranged_input::RangedInputs,
-    scratch::{NoRoom, Reservation},
+    scratch::{NotEnoughSpace, Reservation},
     slot::Slot,
     stall_detector::StallDetector,
 };
@@ -177,15 +177,15 @@ impl AttemptContext {
         // No job may write more; and the estimate is the child's.
         let bytes = bytes.min(self.max_output_bytes);
         let reserved = self.scratch.reserve(release.job, bytes);
-        let NoRoom { needed, free } = match reserved.map_err(|error| crashed(&error))? {
+        let NotEnoughSpace { needed, free } = match reserved.map_err(|error| crashed(&error))? {
             Ok(reservation) => return Ok(reservation),
-            Err(no_room) => no_room,
+            Err(refused) => refused,
         };
-        tracing::warn!(job = %release.job, needed, free, "the scratch disk has no room for a job");
+        tracing::warn!(job = %release.job, needed, free, "the scratch disk has not enough space for a job");
         let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
         let message = format!(
             "the outputs need about {} MiB of the worker's disk, which has no more than {} MiB for them; \
-             another worker, or a later attempt, may have room",
+             another worker, or a later attempt, may have the space",
             mib(needed),
             mib(free)
         );

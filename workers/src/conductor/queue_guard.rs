@@ -17,7 +17,7 @@ use crate::metrics;
 #[derive(Debug, Default)]
 pub(super) struct QueueGuard {
     is_acting: AtomicBool,
-    is_empty: AtomicBool,
+    was_recreated: AtomicBool,
 }
 
 /// Time between two looks at the queue.
@@ -33,7 +33,7 @@ impl QueueGuard {
 
     /// True once after the queue was recreated: it lacks every task.
     pub(super) fn take_recreated(&self) -> bool {
-        self.is_empty.swap(false, Ordering::Relaxed)
+        self.was_recreated.swap(false, Ordering::Relaxed)
     }
 
     /// Never returns.
@@ -54,7 +54,7 @@ impl QueueGuard {
                 Ok(()) => {
                     tracing::info!("the work queue was recreated");
                     metrics::conductor::queue_recreated();
-                    self.is_empty.store(true, Ordering::Relaxed);
+                    self.was_recreated.store(true, Ordering::Relaxed);
                 }
                 Err(error) => tracing::warn!(%error, "the work queue cannot be recreated yet"),
             }

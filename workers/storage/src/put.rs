@@ -3,14 +3,14 @@
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use ffapi_domain::{
     Timestamp,
-    location::{Location, signature_end},
+    location::{Location, ended_signature, signature_end},
     media::content_type,
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -95,6 +95,19 @@ impl PutError {
             | Self::Egress(_)
             | Self::Storage(_)
             | Self::Changed => false,
+        }
+    }
+
+    /// What failed, without the name of anything: for logs.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::Denied { .. } => "denied",
+            Self::Rejected { .. } => "rejected",
+            Self::Busy { .. } => "busy",
+            Self::Egress(_) => "unreachable",
+            Self::Storage(error) => error.reason(),
+            Self::Changed => "changed",
         }
     }
 }
@@ -196,29 +209,12 @@ impl TenantStorage {
     }
 }
 
-impl PutError {
-    /// What failed, without the name of anything: for logs.
-    const fn reason(&self) -> &'static str {
-        match self {
-            Self::Expired { .. } => "expired",
-            Self::Denied { .. } => "denied",
-            Self::Rejected { .. } => "rejected",
-            Self::Busy { .. } => "busy",
-            Self::Egress(_) => "unreachable",
-            Self::Storage(error) => error.reason(),
-            Self::Changed => "changed",
-        }
-    }
-}
-
 /// Fails if the signature of a URL has ended, as far as the URL says it.
 ///
 /// # Errors
 /// `Expired`.
 pub fn check_signature(url: &Url) -> Result<(), PutError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-    match signature_end(url).filter(|end| *end <= now) {
+    match ended_signature(url, SystemTime::now().into()) {
         Some(end) => Err(PutError::Expired { at: Some(end) }),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! The scratch disk of a worker: a job for which it has no room waits, and a disk that is full delays jobs
+//! The scratch disk of a worker: a job for which it has not enough space waits, and a disk that is full delays jobs
 //! and fails none. The disk is a small file system that the test mounts, which only root can.
 
 use std::{
@@ -70,7 +70,7 @@ impl SmallDisk {
         self.stack.convert(input, "a.mp4", steady()).await
     }
 
-    /// Waits until an attempt had no room.
+    /// Waits until an attempt had not enough space.
     async fn deferred(&self, job: &str) -> Answer {
         let code = |job: &Answer| job.text("/attempts/0/error/code").to_owned();
         let job = self.stack.until(job, |job| !code(job).is_empty()).await;
@@ -94,7 +94,7 @@ impl SmallDisk {
 }
 
 #[tokio::test]
-async fn a_job_waits_until_a_worker_has_room_for_what_it_is_going_to_write() {
+async fn a_job_waits_until_a_worker_has_space_for_what_it_is_going_to_write() {
     if !is_root() {
         return;
     }
@@ -103,7 +103,7 @@ async fn a_job_waits_until_a_worker_has_room_for_what_it_is_going_to_write() {
     // With less than what stays free, the worker takes no tasks.
     disk.fill();
     let job = disk.submit(&upload).await;
-    // Unless it had asked for one before: then the job had no room in it.
+    // Unless it had asked for one before: then the job had not enough space in it.
     let waits = |queue: &Answer| {
         let reason = &queue.json["waiting"][0]["reason"];
         reason == "no_worker" || reason == "backoff"

@@ -107,11 +107,7 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{/*
-The deployment of a role. (dict "root" $ "role" "gateway" "component" "gateway" "values" …, "image" …)
-A component is a role, or a pool of workers.
-*/}}
-{{- /* The pods of a role; with `once`, of a worker that runs one task and ends. */ -}}
+{{/* The pods of a role; with `once`, of a worker that runs one task and ends. Parameters as of "ffapi.deployment". */}}
 {{- define "ffapi.pod" -}}
 {{- $root := .root }}
 {{- $values := .values }}
@@ -267,6 +263,10 @@ spec:
     {{- include "ffapi.topologySpread" (dict "root" $root "component" .component "constraints" $values.topologySpreadConstraints) | nindent 4 }}
 {{- end }}
 
+{{/*
+The deployment of a role. (dict "root" $ "role" "gateway" "component" "gateway" "values" …, "image" …)
+A component is a role, or a pool of workers.
+*/}}
 {{- define "ffapi.deployment" -}}
 {{- $root := .root }}
 {{- $values := .values }}

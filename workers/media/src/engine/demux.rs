@@ -164,10 +164,9 @@ impl StatedEnds {
     fn check(&self, index: usize) -> Result<(), MediaError> {
         match self {
             Self::Whole => Ok(()),
-            Self::Bytes(StatedSize { stated, found }) => Err(MediaError::input(format!(
-                "the input is cut off: it has {found} of the {stated} bytes that its header states; \
-                 send the complete file"
-            ))),
+            Self::Bytes(size) => {
+                Err(MediaError::input(format!("{}; send the complete file", size.cut_off())))
+            }
             Self::Container { stated, reached, .. } => check_complete(*reached, *stated),
             Self::Streams(streams) => match streams.get(index) {
                 Some(StreamEnd { stated: Some(stated), reached, .. }) => {

@@ -8,7 +8,6 @@ use ffmpeg_the_third::{Packet, Rational, Rescale};
 use super::MICROS;
 use crate::{
     MediaError, ffi::Input, file::OpenFile, heartbeat::Heartbeat, open, probe,
-    stated_size::StatedSize,
 };
 
 /// Stated durations that differ less than this from what the packets cover are kept, in
@@ -135,10 +134,7 @@ fn early_end(input: &Input, spans: &[Span]) -> Option<String> {
     // ASF is made to be played as far as it was received.
     let is_asf = input.context.format().name() == "asf";
     if let Some(size) = input.stated_size.filter(|size| is_asf && size.lacks_media()) {
-        let StatedSize { stated, found } = size;
-        return Some(format!(
-            "the input is cut off: it has {found} of the {stated} bytes that its header states"
-        ));
+        return Some(size.cut_off());
     }
     let stated = input.header_duration()?;
     let last = spans.iter().filter_map(|span| span.bounds).map(|(_, last)| last).max()?;

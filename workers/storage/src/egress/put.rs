@@ -159,7 +159,7 @@ fn known_code(text: &str) -> Option<String> {
     is_code.then(|| text.to_owned())
 }
 
-/// True for a shared access signature of Azure, which needs to be told the kind of blob.
+/// True for a shared access signature of Azure, whose API requires the type of the blob in a header.
 fn is_azure(url: &Url) -> bool {
     ["sv", "sig"].iter().all(|name| url.query_pairs().any(|(key, _)| key == *name))
 }
