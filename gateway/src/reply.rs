@@ -11,7 +11,7 @@ use poem_openapi::{
     types::{ToJSON, Type},
 };
 
-use crate::sunset::{SUNSET, sunset};
+use crate::http_date::{SUNSET, http_date};
 
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -80,7 +80,7 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
 
     /// With the time at which the resource will be deleted, if it will be.
     pub(crate) fn until(mut self, expires_at: Option<&str>) -> Self {
-        self.sunset = expires_at.and_then(|at| at.parse().ok()).map(sunset);
+        self.sunset = expires_at.and_then(|at| at.parse().ok()).map(http_date);
         self
     }
 

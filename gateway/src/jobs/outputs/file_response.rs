@@ -3,12 +3,12 @@
 
 use std::{
     ops::Range,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use ffapi_domain::{Timestamp, location::Location, media::content_type};
 use ffapi_storage::{Download, TenantStorage};
-use httpdate::{fmt_http_date, parse_http_date};
+use httpdate::parse_http_date;
 use poem::{
     Request, Response, ResponseBuilder,
     http::{Method, StatusCode, header},
@@ -20,9 +20,9 @@ use crate::{
     content_disposition::{self, Disposition},
     guard::SentMethod,
     headers,
+    http_date::{SUNSET, http_date, whole_seconds},
     problem::{Kind, Problem},
     range::{RangeRequest, requested},
-    sunset::{SUNSET, sunset},
 };
 
 /// How long a signed URL is valid that a download is redirected to.
@@ -93,8 +93,7 @@ impl ServedFile<'_> {
 
     /// In seconds, as HTTP dates are.
     fn modified_at(&self) -> SystemTime {
-        let seconds = Duration::from_secs(self.modified.as_millis() / 1_000);
-        UNIX_EPOCH.checked_add(seconds).unwrap_or(UNIX_EPOCH)
+        whole_seconds(self.modified)
     }
 
     /// Decides what is sent, by the order of RFC 9110, section 13.2.2.
@@ -200,10 +199,10 @@ impl ServedFile<'_> {
         let response = Response::builder()
             .header(header::ACCEPT_RANGES, "bytes")
             .header(header::ETAG, self.etag())
-            .header(header::LAST_MODIFIED, fmt_http_date(self.modified_at()))
+            .header(header::LAST_MODIFIED, http_date(self.modified))
             .header(header::CACHE_CONTROL, cache_control(principal, self.expires_at));
         let response = match self.expires_at {
-            Some(at) => response.header(SUNSET, sunset(at)),
+            Some(at) => response.header(SUNSET, http_date(at)),
             None => response,
         };
         let part = match sent {

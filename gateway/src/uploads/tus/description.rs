@@ -1,14 +1,16 @@
 //! What is stored of an upload in parts besides its parts.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ffapi_domain::Timestamp;
 use ffapi_storage::PartialUpload;
-use httpdate::fmt_http_date;
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{Kind, Problem};
+use crate::{
+    http_date::http_date,
+    problem::{Kind, Problem},
+};
 
 /// How long an upload is kept if nothing is added to it.
 pub(crate) const LIFETIME: Duration = Duration::from_hours(24);
@@ -39,10 +41,7 @@ impl Description {
 
     /// When the upload expires, as a header has it.
     pub(super) fn expires(&self) -> String {
-        let touched = Duration::from_millis(self.touched);
-        fmt_http_date(
-            UNIX_EPOCH.checked_add(touched.saturating_add(LIFETIME)).unwrap_or(UNIX_EPOCH),
-        )
+        http_date(self.held_until())
     }
 
     /// The time until which storage is held for it.

@@ -24,6 +24,8 @@ pub(super) struct AudioClock<F> {
     /// How much audio in a row has timestamps somewhat before the count, in microseconds: following them
     /// drops samples, so that is left until they insist.
     overlapping: Micros,
+    /// True once no further frames follow.
+    ended: bool,
 }
 
 /// A frame with what is known of its time.
@@ -65,7 +67,7 @@ enum Follows {
 
 impl<F> Default for AudioClock<F> {
     fn default() -> Self {
-        Self { counted: None, held: VecDeque::new(), overlapping: 0 }
+        Self { counted: None, held: VecDeque::new(), overlapping: 0, ended: false }
     }
 }
 
@@ -75,13 +77,18 @@ impl<F> AudioClock<F> {
         self.held.push_back(frame);
     }
 
-    /// The next frame with its time in microseconds; none if further frames decide, unless `ended`.
-    pub(super) fn pop(&mut self, ended: bool) -> Option<(i64, Timed<F>)> {
+    /// Ends the stream: no further frames decide about those that are held.
+    pub(super) const fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// The next frame with its time in microseconds; none if further frames decide.
+    pub(super) fn pop(&mut self) -> Option<(i64, Timed<F>)> {
         let counted = self.counted.map(Counted::now);
         let at = match (counted, self.held.front()?.stated) {
             (None, stated) => stated.unwrap_or(0),
             (Some(counted), None) => counted,
-            (Some(counted), Some(stated)) => match self.decide(counted, stated, ended)? {
+            (Some(counted), Some(stated)) => match self.decide(counted, stated)? {
                 Follows::Count => counted,
                 Follows::Timestamp => stated,
             },
@@ -100,7 +107,7 @@ impl<F> AudioClock<F> {
     }
 
     /// Which time the first held frame gets; none if further frames decide.
-    fn decide(&mut self, counted: i64, stated: i64, ended: bool) -> Option<Follows> {
+    fn decide(&mut self, counted: i64, stated: i64) -> Option<Follows> {
         let first = stated.saturating_sub(counted);
         if first < -MAX_JITTER && first > -MIN_GAP {
             let passed = self.held.front().map_or(0, Timed::duration);
@@ -136,7 +143,7 @@ impl<F> AudioClock<F> {
             return Some(Follows::Timestamp);
         }
         let at_end = if stamped > 1 { Follows::Timestamp } else { Follows::Count };
-        ended.then_some(at_end)
+        self.ended.then_some(at_end)
     }
 }
 
@@ -150,9 +157,10 @@ mod tests {
         let mut placed = Vec::new();
         for stated in stated {
             clock.push(Timed { frame: (), stated: *stated, samples: 960, rate: 48_000 });
-            placed.extend(std::iter::from_fn(|| clock.pop(false)).map(|(at, _)| at));
+            placed.extend(std::iter::from_fn(|| clock.pop()).map(|(at, _)| at));
         }
-        placed.extend(std::iter::from_fn(|| clock.pop(true)).map(|(at, _)| at));
+        clock.end();
+        placed.extend(std::iter::from_fn(|| clock.pop()).map(|(at, _)| at));
         placed
     }
 
@@ -217,7 +225,7 @@ mod tests {
         for (samples, rate) in [(960, 48_000), (441, 44_100), (441, 44_100)] {
             clock.push(Timed { frame: (), stated: None, samples, rate });
         }
-        let placed: Vec<i64> = std::iter::from_fn(|| clock.pop(false)).map(|(at, _)| at).collect();
+        let placed: Vec<i64> = std::iter::from_fn(|| clock.pop()).map(|(at, _)| at).collect();
         assert_eq!(placed, [0, 20_000, 30_000]);
     }
 }

@@ -168,9 +168,9 @@ impl Decode {
     }
 
     /// The next frame of audio, with its timestamp relative to the input's first instant; none if
-    /// the frames that follow decide, unless the stream has `ended`.
-    fn placed_audio(&mut self, ended: bool) -> Option<frame::Frame> {
-        let (at, mut timed) = self.audio_clock.pop(ended)?;
+    /// the frames that follow decide.
+    fn placed_audio(&mut self) -> Option<frame::Frame> {
+        let (at, mut timed) = self.audio_clock.pop()?;
         timed.frame.set_pts(Some(at.rescale(MICROS, self.shape.time_base())));
         Some(timed.frame)
     }
@@ -260,7 +260,7 @@ impl Decoding {
             return Ok(Some(frame));
         }
         loop {
-            if let Some(frame) = self.decode.placed_audio(self.drained) {
+            if let Some(frame) = self.decode.placed_audio() {
                 return Ok(Some(frame));
             }
             if self.drained {
@@ -280,7 +280,7 @@ impl Decoding {
                     let time_base = self.decode.shape.time_base();
                     return Ok(Some(self.decode.standing.pass(frame, at, time_base)));
                 }
-                Err(ffmpeg::Error::Eof) => self.drained = true,
+                Err(ffmpeg::Error::Eof) => self.end(),
                 Err(error) if is_eagain(error) => self.feed(heartbeat)?,
                 Err(error) => self.skip(error)?,
             }
@@ -303,11 +303,19 @@ impl Decoding {
         }
     }
 
+    /// Notes that the decoder returns no further frame.
+    const fn end(&mut self) {
+        self.drained = true;
+        self.decode.audio_clock.end();
+    }
+
     /// Sends the decoder its next packet, or the end of the stream.
     fn feed(&mut self, heartbeat: &Heartbeat<'_>) -> Result<(), MediaError> {
         heartbeat.beat();
         let Some(packet) = self.packets.next() else {
-            self.drained = self.decode.decoder.send_eof().is_err();
+            if self.decode.decoder.send_eof().is_err() {
+                self.end();
+            }
             return Ok(());
         };
         // An empty packet repeats the frame before it.
