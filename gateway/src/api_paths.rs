@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use poem::http::Method;
 use serde_json::Value;
 
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 
 /// The paths of the OpenAPI document.
 #[derive(Debug, Default)]
@@ -117,7 +117,7 @@ impl ApiPaths {
             [] => format!("there is no parameter `{unknown}` here; there is none"),
             all => format!("there is no parameter `{unknown}` here; there are {}", all.join(", ")),
         };
-        Err(Problem::field(Kind::Malformed, &format!("#{unknown}"), detail))
+        Err(Problem::parameter(&unknown, detail))
     }
 
     fn matching(&self, path: &str) -> Option<&KnownPath> {

@@ -13,13 +13,8 @@ use poem_openapi::{Object, OpenApi, param::Query, types::Any};
 use serde_json::Value;
 
 use crate::{
-    audit_notes::AuditRecord,
-    auth::Auth,
-    page, positions,
-    problem::{Kind, Problem},
-    reply::Reply,
-    state::Gateway,
-    tenant_slots,
+    audit_notes::AuditRecord, auth::Auth, page, positions, problem::Problem, reply::Reply,
+    state::Gateway, tenant_slots,
 };
 
 pub(crate) struct AuditTrail;
@@ -74,7 +69,7 @@ pub(crate) struct FaultShown {
 }
 
 fn malformed(field: &str, detail: &str) -> Problem {
-    Problem::field(Kind::Malformed, &format!("#{field}"), detail)
+    Problem::parameter(field, detail)
 }
 
 #[OpenApi(prefix_path = "/api/v1")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ffapi_commands::{Caller, HandleError};
 use ffapi_domain::{
-    JobId, Tenant,
+    BadTenant, JobId, Tenant,
     job::{FailureCode, Job, JobCommand, JobView},
     key::Scope,
 };
@@ -73,21 +73,26 @@ fn invalid(pointer: &str, detail: impl Into<String>) -> Problem {
     Problem::field(Kind::Invalid, pointer, detail)
 }
 
-fn tenant(text: Option<&str>, pointer: &str) -> Result<Option<Tenant>, Problem> {
-    let parsed = text.map(|text| {
-        text.parse().map_err(|error: ffapi_domain::BadTenant| invalid(pointer, error.to_string()))
-    });
-    parsed.transpose()
+/// Parses a tenant, if one is given; `problem` makes the problem of one that is none.
+fn tenant(
+    text: Option<&str>,
+    problem: impl Fn(String) -> Problem,
+) -> Result<Option<Tenant>, Problem> {
+    let parse = |text: &str| text.parse().map_err(|error: BadTenant| problem(error.to_string()));
+    text.map(parse).transpose()
 }
 
-fn code(text: Option<&str>, pointer: &str) -> Result<Option<FailureCode>, Problem> {
-    let parsed = text.map(|text| {
+/// The failure code of this name, if one is given; `problem` makes the problem of one that is none.
+fn code(
+    text: Option<&str>,
+    problem: impl Fn(String) -> Problem,
+) -> Result<Option<FailureCode>, Problem> {
+    let find = |text: &str| {
         let known = FailureCode::ALL.iter().copied().find(|known| known.as_str() == text);
-        known.ok_or_else(|| {
-            invalid(pointer, "there is no such error code; docs/errors.md lists them")
-        })
-    });
-    parsed.transpose()
+        let unknown = "there is no such error code; docs/errors.md lists them";
+        known.ok_or_else(|| problem(unknown.to_owned()))
+    };
+    text.map(find).transpose()
 }
 
 #[OpenApi(prefix_path = "/api/v1")]
@@ -112,14 +117,13 @@ impl DeadLetters {
         let principal = auth.require(Scope::Admin)?;
         gateway.audit.note(AuditRecord::about(request, principal, "admin.read_dead_letters"));
         let limit = page::limit(limit.0, "dead letters")?;
-        let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
         let after = cursor.0.as_deref().map(|cursor| {
             let bad = "take the cursor from `next_cursor` of the same list";
-            cursor.parse::<JobId>().map_err(|_| malformed("#cursor", bad))
+            cursor.parse::<JobId>().map_err(|_| Problem::parameter("cursor", bad))
         });
         let filter = job_detail::Dead {
-            tenant: tenant(of.0.as_deref(), "#tenant")?,
-            code: code(error.0.as_deref(), "#code")?,
+            tenant: tenant(of.0.as_deref(), |detail| Problem::parameter("tenant", detail))?,
+            code: code(error.0.as_deref(), |detail| Problem::parameter("code", detail))?,
             ids: None,
             after: after.transpose()?,
         };
@@ -160,8 +164,10 @@ impl DeadLetters {
             ids.collect::<Result<Vec<JobId>, Problem>>()
         });
         let filter = job_detail::Dead {
-            tenant: tenant(of.as_deref(), "#/tenant")?,
-            code: code(error.as_deref(), "#/code")?,
+            tenant: tenant(of.as_deref(), |detail| {
+                Problem::field(Kind::Invalid, "#/tenant", detail)
+            })?,
+            code: code(error.as_deref(), |detail| invalid("#/code", detail))?,
             ids: ids.transpose()?,
             after: None,
         };

@@ -32,13 +32,19 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// An empty comment, sent as heartbeat.
 const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 
-/// Parses the last position that a client has seen, if it sends one.
-pub(crate) fn seen(text: Option<&str>, field: &str) -> Result<Option<Position>, Problem> {
-    let seen = text.map(|text| {
-        text.parse::<Position>()
-            .map_err(|error| Problem::field(Kind::Malformed, field, error.to_string()))
-    });
-    seen.transpose()
+/// The position in a `Last-Event-ID` header: the last event that a client has seen.
+pub(crate) fn last_event_id(text: Option<&str>) -> Result<Option<Position>, Problem> {
+    let malformed = |detail| Problem::header(Kind::Malformed, "Last-Event-ID", detail);
+    read_position(text, malformed)
+}
+
+/// Parses a position, if a client sends one.
+fn read_position(
+    text: Option<&str>,
+    malformed: impl Fn(String) -> Problem,
+) -> Result<Option<Position>, Problem> {
+    text.map(|text| text.parse::<Position>().map_err(|error| malformed(error.to_string())))
+        .transpose()
 }
 
 /// The events of one stream. It is polled by the client's own connection, so that a waiting stream,

@@ -30,7 +30,7 @@ impl Key {
         let text = header.trim().trim_matches('"').to_owned();
         if text.is_empty() || text.len() > 255 {
             let detail = "an Idempotency-Key is 1 to 255 characters";
-            return Err(Problem::field(Kind::Malformed, "#Idempotency-Key", detail));
+            return Err(Problem::header(Kind::Malformed, "Idempotency-Key", detail));
         }
         Ok(Some(Self { route, text, fingerprint }))
     }
@@ -80,7 +80,7 @@ impl Key {
     fn resource<I: FromStr>(&self, reservation: Reservation) -> Result<I, Problem> {
         if reservation.fingerprint != self.fingerprint {
             let detail = "this key was used with another body; use a new key for a new request";
-            return Err(Problem::field(Kind::Invalid, "#Idempotency-Key", detail));
+            return Err(Problem::header(Kind::Invalid, "Idempotency-Key", detail));
         }
         let unreadable = |_| Problem::new(Kind::Internal, "a reservation cannot be read");
         reservation.resource.parse().map_err(unreadable)

@@ -8,6 +8,6 @@ pub(crate) fn version(tag: &str) -> Result<Option<u64>, Problem> {
     }
     let number = tag.trim_matches('"').strip_prefix('v').and_then(|number| number.parse().ok());
     number.map(Some).ok_or_else(|| {
-        Problem::field(Kind::Malformed, "#If-Match", "If-Match must be an ETag like \"v3\"")
+        Problem::header(Kind::Malformed, "If-Match", "If-Match must be an ETag like \"v3\"")
     })
 }

@@ -120,12 +120,21 @@ fn problem_schema() -> Value {
                 "description": "The fields, parameters or headers that are wrong.",
                 "items": {
                     "type": "object",
-                    "required": ["pointer", "detail", "code"],
+                    "description": "One error; it has one of `pointer`, `parameter` and `header`.",
+                    "required": ["detail", "code"],
                     "properties": {
                         "pointer": {
-                            "type": "string", "examples": ["#/operations/0/crf", "#limit"],
-                            "description": "A JSON pointer into the body, `#/…`, or `#` and the name of \
-                                            a parameter or header.",
+                            "type": "string", "examples": ["#/operations/0/crf"],
+                            "description": "The field of the body, as a JSON pointer; `#` is the whole \
+                                            body.",
+                        },
+                        "parameter": {
+                            "type": "string", "examples": ["limit"],
+                            "description": "The name of the query parameter.",
+                        },
+                        "header": {
+                            "type": "string", "examples": ["Idempotency-Key"],
+                            "description": "The name of the header.",
                         },
                         "detail": { "type": "string", "description": "What would work." },
                         "code": { "type": "string", "enum": ["malformed", "invalid"] },

@@ -5,7 +5,7 @@ use std::{fmt::Display, str::FromStr};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use poem::http::Uri;
 
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
@@ -17,7 +17,7 @@ pub(crate) fn limit(requested: Option<u32>, items: &str) -> Result<u32, Problem>
         return Ok(limit);
     }
     let detail = format!("a page has 1 to {MAX_LIMIT} {items}");
-    Err(Problem::field(Kind::Malformed, "#limit", detail))
+    Err(Problem::parameter("limit", detail))
 }
 
 /// Decodes a cursor: the id of the last item of the page before.
@@ -28,7 +28,7 @@ pub(crate) fn after<I: FromStr>(cursor: Option<&str>) -> Result<Option<I>, Probl
     };
     let bad = || {
         let detail = "take the cursor from `next_cursor` of the same list";
-        Problem::field(Kind::Malformed, "#cursor", detail)
+        Problem::parameter("cursor", detail)
     };
     cursor.map(|cursor| read(cursor).ok_or_else(bad)).transpose()
 }

@@ -11,10 +11,7 @@ use ffapi_projections::{
 };
 use tokio::sync::watch;
 
-use crate::{
-    problem::{Kind, Problem},
-    state::Gateway,
-};
+use crate::{problem::Problem, state::Gateway};
 
 /// The positions of the read models, as far as they are known to this gateway.
 #[derive(Debug)]
@@ -79,12 +76,11 @@ impl Positions {
     ) -> Result<(), Problem> {
         let Some(text) = min_position else { return Ok(()) };
         let target: Position = text.parse().map_err(|error: ffapi_nats::ParsePositionError| {
-            Problem::field(Kind::Malformed, "#min_position", error.to_string())
+            Problem::parameter("min_position", error.to_string())
         })?;
         if target.epoch != epoch {
-            return Err(Problem::field(
-                Kind::Malformed,
-                "#min_position",
+            return Err(Problem::parameter(
+                "min_position",
                 format!("the log was restored and is now in epoch {epoch}; start over"),
             ));
         }

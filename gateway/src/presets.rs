@@ -24,7 +24,7 @@ use self::{
 use crate::{
     auth::Auth,
     batches::BatchShown,
-    body::StrictJson,
+    body::{StrictJson, Unread},
     reply::Reply,
     state::{Gateway, caller},
 };
@@ -43,7 +43,7 @@ impl Presets {
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
         #[oai(name = "Idempotency-Key")] key: Header<Option<String>>,
-        body: StrictJson<PresetBody>,
+        body: Unread<PresetBody>,
     ) -> Result<Reply<201, PresetShown>> {
         let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
@@ -92,11 +92,11 @@ impl Presets {
         auth: Auth,
         name: Path<String>,
         #[oai(name = "If-Match")] if_match: Header<Option<String>>,
-        body: StrictJson<PresetPut>,
+        body: Unread<PresetPut>,
     ) -> Result<Reply<200, PresetShown>> {
         let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
-        let (name, preset) = (&name.0, body.value);
+        let (name, preset) = (&name.0, body);
         Ok(define::update(&gateway, principal, &caller, name, preset, if_match.0).await?)
     }
 

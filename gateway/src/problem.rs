@@ -123,11 +123,25 @@ impl Kind {
     }
 }
 
+/// The part of a request that an error is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) enum RequestPart {
+    /// A field of the body, as a JSON pointer, `#/…`; `#` is the whole body.
+    #[serde(rename = "pointer")]
+    Body(String),
+    /// The name of a query parameter.
+    #[serde(rename = "parameter")]
+    Parameter(String),
+    /// The name of a header.
+    #[serde(rename = "header")]
+    Header(String),
+}
+
 /// One error of the input.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct FieldError {
-    /// JSON pointer to the field, `#/…`, or `#` and the name of a header or parameter.
-    pub(crate) pointer: String,
+    #[serde(flatten)]
+    pub(crate) part: RequestPart,
     /// Explanation for a person.
     pub(crate) detail: String,
     /// Stable code: `malformed` or `invalid`.
@@ -152,11 +166,27 @@ impl Problem {
         Self { kind, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
 
-    pub(crate) fn field(kind: Kind, pointer: &str, detail: impl Into<String>) -> Self {
+    /// A part of the request is wrong.
+    pub(crate) fn part(kind: Kind, part: RequestPart, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let code = if kind == Kind::Malformed { "malformed" } else { "invalid" };
-        let error = FieldError { pointer: pointer.to_owned(), detail: detail.clone(), code };
+        let error = FieldError { part, detail: detail.clone(), code };
         Self { errors: vec![error], ..Self::new(kind, detail) }
+    }
+
+    /// A field of the body is wrong; `pointer` is a JSON pointer.
+    pub(crate) fn field(kind: Kind, pointer: &str, detail: impl Into<String>) -> Self {
+        Self::part(kind, RequestPart::Body(pointer.to_owned()), detail)
+    }
+
+    /// A query parameter is malformed.
+    pub(crate) fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self::part(Kind::Malformed, RequestPart::Parameter(name.to_owned()), detail)
+    }
+
+    /// A header is wrong.
+    pub(crate) fn header(kind: Kind, name: &str, detail: impl Into<String>) -> Self {
+        Self::part(kind, RequestPart::Header(name.to_owned()), detail)
     }
 
     /// Prefixes the pointers with the part of the request that they are in, like `/jobs/3`.
@@ -166,8 +196,10 @@ impl Problem {
             self.errors = Self::field(kind, "#", detail).errors;
         }
         for error in &mut self.errors {
-            let rest = error.pointer.strip_prefix('#').unwrap_or(&error.pointer);
-            error.pointer = format!("#{part}{rest}");
+            if let RequestPart::Body(pointer) = &mut error.part {
+                let rest = pointer.strip_prefix('#').unwrap_or(pointer);
+                *pointer = format!("#{part}{rest}");
+            }
         }
         self
     }
@@ -197,9 +229,12 @@ impl Problem {
         self
     }
 
-    /// The pointers of its errors.
+    /// The pointers of its errors in the body.
     pub(crate) fn pointers(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.errors.iter().map(|error| error.pointer.as_str())
+        self.errors.iter().filter_map(|error| match &error.part {
+            RequestPart::Body(pointer) => Some(pointer.as_str()),
+            RequestPart::Parameter(_) | RequestPart::Header(_) => None,
+        })
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
@@ -216,9 +251,10 @@ impl Problem {
         self.kind
     }
 
-    /// True if one of its errors is about this field, parameter or header.
-    pub(crate) fn points_at(&self, pointer: &str) -> bool {
-        self.errors.iter().any(|error| error.pointer == pointer)
+    /// True if one of its errors is about this header.
+    pub(crate) fn is_about_header(&self, name: &str) -> bool {
+        let is_about = |part: &RequestPart| matches!(part, RequestPart::Header(of) if of == name);
+        self.errors.iter().any(|error| is_about(&error.part))
     }
 
     /// True if the same request would fail again.

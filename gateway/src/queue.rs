@@ -80,7 +80,7 @@ impl QueueApi {
         let limit = limit.0.unwrap_or(DEFAULT_LIMIT);
         if limit > MAX_LIMIT {
             let detail = "at most 1000 waiting jobs are listed";
-            return Err(Problem::field(Kind::Malformed, "#limit", detail).into());
+            return Err(Problem::parameter("limit", detail).into());
         }
         let min_position = min_position.0.as_deref();
         positions::catch_up::<Queue>(&gateway, &principal.tenant, min_position).await?;

@@ -174,7 +174,7 @@ fn problem(error: &Error) -> Problem {
     } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
         Problem::new(Kind::TooLarge, "the body is too large")
     } else if let Some(error) = error.downcast_ref::<ParseParamError>() {
-        Problem::field(Kind::Malformed, &format!("#{}", error.name), of_parameter(&error.reason))
+        Problem::parameter(error.name, of_parameter(&error.reason))
     } else if error.is::<ParsePathError>() {
         // A malformed id cannot exist.
         Problem::new(Kind::NotFound, "there is no resource with this id")

@@ -170,6 +170,11 @@ impl Gateway {
             .reduce(|all: Capabilities, one| all.union(&one))
     }
 
+    /// What a media request may need: without a live worker nothing is known, and everything is accepted.
+    pub(crate) fn media_capabilities(&self) -> Capabilities {
+        self.capabilities().unwrap_or_else(Capabilities::everything)
+    }
+
     /// A job as it is in the log now, and the position of its newest event.
     pub(crate) async fn job_in_log(
         &self,

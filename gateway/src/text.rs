@@ -69,11 +69,12 @@ impl Rule {
 /// Rejects a request with an invalid string in its path, query or stored headers.
 pub(crate) fn check(request: &Request) -> Result<(), Problem> {
     let uri = request.uri();
-    decoded(uri.path(), "#path")?;
+    decoded(uri.path()).map_err(|flaw| malformed(&format!("in the path, {flaw}")))?;
     for pair in uri.query().unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decoded(name, "#query")?;
-        decoded(value, &format!("#{name}"))?;
+        let name = decoded(name)
+            .map_err(|flaw| malformed(&format!("in the name of a parameter, {flaw}")))?;
+        decoded(value).map_err(|flaw| Problem::parameter(&name, flaw))?;
     }
     for name in STORED_HEADERS {
         for value in request.headers().get_all(&name) {
@@ -82,27 +83,26 @@ pub(crate) fn check(request: &Request) -> Result<(), Problem> {
             let valid = |byte: &u8| *byte != b'\t' && (any_encoding || byte.is_ascii());
             if !value.as_bytes().iter().all(valid) {
                 let detail = "the value of this header must be visible ASCII characters and spaces";
-                return Err(malformed(&format!("#{}", canonical(&name)), detail.to_owned()));
+                return Err(Problem::header(Kind::Malformed, &canonical(&name), detail));
             }
         }
     }
     Ok(())
 }
 
-/// Percent-decodes and validates a part of the URL.
-fn decoded(part: &str, pointer: &str) -> Result<String, Problem> {
+/// Percent-decodes and validates a part of the URL; what is wrong with it if it is invalid.
+fn decoded(part: &str) -> Result<String, String> {
     let bytes: Vec<u8> = percent_decode(part.as_bytes()).collect();
-    let text = String::from_utf8(bytes).map_err(|_| {
-        malformed(pointer, "percent-encoded bytes in a URL must be UTF-8".to_owned())
-    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| "percent-encoded bytes in a URL must be UTF-8".to_owned())?;
     match Rule::Line.flaw(&text) {
-        Some(flaw) => Err(malformed(pointer, flaw)),
+        Some(flaw) => Err(flaw),
         None => Ok(text),
     }
 }
 
-fn malformed(pointer: &str, detail: String) -> Problem {
-    Problem::field(Kind::Malformed, pointer, detail)
+fn malformed(detail: &str) -> Problem {
+    Problem::new(Kind::Malformed, detail)
 }
 
 /// A header's name in its usual capitalization.
@@ -149,9 +149,9 @@ mod tests {
             check(&request).err().map(|problem| problem.to_string())
         };
         assert_eq!(check_one("/jobs?kind=a%20b&metadata.x=%F0%9F%98%80"), None);
-        assert!(check_one("/jobs/a%00b").unwrap().starts_with("U+0000"));
+        assert!(check_one("/jobs/a%00b").unwrap().contains("U+0000"));
         assert!(check_one("/jobs?kind=a%0Ab").unwrap().starts_with("U+000A"));
-        assert!(check_one("/jobs?a%1Fb=1").unwrap().starts_with("U+001F"));
+        assert!(check_one("/jobs?a%1Fb=1").unwrap().contains("U+001F"));
         // A lone surrogate is not valid UTF-8.
         assert!(check_one("/jobs?kind=%ED%A0%80").unwrap().contains("UTF-8"));
     }

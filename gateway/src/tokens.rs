@@ -2,24 +2,19 @@
 
 mod revoke;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
-use ffapi_domain::{
-    BatchId, JobId, UploadId,
-    batch::{Batch, BatchState},
-    job::{Job, JobState},
-    key::Scope,
-};
+use ffapi_domain::{Decider, Tenant, UploadId, batch::Batch, job::Job, key::Scope};
 use poem::{Request, Result, web::Data};
 use poem_openapi::{Object, OpenApi, types::Any};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
 use self::revoke::{RevokeBody, RevokedToken};
 use crate::{
     auth::{Auth, CredentialKind, Principal, Token, TokenScope, UploadGrant},
-    body::StrictJson,
+    body::{StrictJson, Unread},
     clock,
     jobs::spec_size,
     playback,
@@ -66,29 +61,78 @@ pub(crate) struct UploadGrantBody {
 /// Maximum size of `then` in bytes: it is part of a URL.
 const MAX_THEN: usize = 2 * 1024;
 
+/// What a token is to give access to, and for how long.
+struct Wanted {
+    scope: TokenScope,
+    ttl: Duration,
+    /// For `TokenScope::Upload`.
+    upload: Option<UploadGrant>,
+}
+
+impl TokenBody {
+    /// # Errors
+    /// The first wrong field; what depends on jobs, batches and presets is not checked.
+    fn read(self) -> Result<Wanted, Problem> {
+        let scope = self.scope()?;
+        let max = match scope {
+            TokenScope::Outputs(_) => MAX_OUTPUTS_TTL,
+            TokenScope::Upload(_) => MAX_UPLOAD_TTL,
+            TokenScope::Job(_) | TokenScope::Batch(_) | TokenScope::Feed => MAX_TTL,
+        };
+        let ttl = self.ttl.unwrap_or(DEFAULT_TTL);
+        if !(1..=max).contains(&ttl) {
+            let detail = format!("such a token is valid for 1 to {max} seconds");
+            return Err(Problem::field(Kind::Invalid, "#/ttl", detail));
+        }
+        let upload = self.upload.map(UploadGrantBody::read).transpose()?;
+        Ok(Wanted { scope, ttl: Duration::from_secs(ttl), upload })
+    }
+
+    fn scope(&self) -> Result<TokenScope, Problem> {
+        let feed = self.feed.unwrap_or(false);
+        match (&self.job, &self.outputs, &self.batch, feed, &self.upload) {
+            (Some(id), None, None, false, None) => Ok(TokenScope::Job(id_of(id, "job")?)),
+            (None, Some(id), None, false, None) => Ok(TokenScope::Outputs(id_of(id, "outputs")?)),
+            (None, None, Some(id), false, None) => Ok(TokenScope::Batch(id_of(id, "batch")?)),
+            (None, None, None, true, None) => Ok(TokenScope::Feed),
+            (None, None, None, false, Some(_)) => {
+                Ok(TokenScope::Upload(UploadId::from_uuid(Uuid::now_v7())))
+            }
+            (.., Some(_)) => {
+                let detail = "a token is for one of `job`, `outputs`, `batch`, `feed` and `upload`";
+                Err(Problem::field(Kind::Invalid, "#/upload", detail))
+            }
+            _ => {
+                let detail =
+                    "give one of `job`, `outputs` and `batch`, with an id, or `feed`, or `upload`";
+                Err(Problem::field(Kind::Invalid, "#/job", detail))
+            }
+        }
+    }
+}
+
+fn id_of<I: FromStr>(text: &str, field: &str) -> Result<I, Problem> {
+    text.parse().map_err(|_| unknown(field))
+}
+
+/// There is no such job or batch as this field names.
+fn unknown(field: &str) -> Problem {
+    let resource = if field == "batch" { "batch" } else { "job" };
+    let detail = format!("there is no such {resource}");
+    Problem::field(Kind::Invalid, &format!("#/{field}"), detail)
+}
+
 impl UploadGrantBody {
-    /// Checks the job as far as that is possible without its input.
-    async fn read(
-        self,
-        gateway: &Gateway,
-        principal: &Principal,
-        id: UploadId,
-    ) -> Result<UploadGrant, Problem> {
-        let pointer = "#/upload/then";
+    fn read(self) -> Result<UploadGrant, Problem> {
         let then = match self.then {
             None => None,
             Some(Any(Value::Object(then))) => Some(then),
-            Some(_) => return Err(Problem::field(Kind::Invalid, pointer, "a job is an object")),
+            Some(_) => return Err(Problem::field(Kind::Invalid, THEN, "a job is an object")),
         };
-        if let Some(then) = &then {
-            let size = serde_json::to_string(then).map_or(usize::MAX, |text| text.len());
-            if size > MAX_THEN {
-                let detail = format!("`then` has up to {MAX_THEN} bytes, this one has {size}");
-                return Err(Problem::field(Kind::Invalid, pointer, detail));
-            }
-            let spec = uploads::then::spec(gateway, &principal.tenant, then.clone(), id).await;
-            let checked = spec.and_then(|spec| spec_size::check(&spec).map(|_| ()));
-            checked.map_err(|problem| problem.within("/upload/then"))?;
+        let size = serde_json::to_string(&then).map_or(usize::MAX, |text| text.len());
+        if size > MAX_THEN {
+            let detail = format!("`then` has up to {MAX_THEN} bytes, this one has {size}");
+            return Err(Problem::field(Kind::Invalid, THEN, detail));
         }
         if self.max_bytes == Some(0) {
             let detail = "a file has at least one byte";
@@ -96,6 +140,49 @@ impl UploadGrantBody {
         }
         Ok(UploadGrant { max_bytes: self.max_bytes, then })
     }
+}
+
+/// Where the job of an upload is in the body.
+const THEN: &str = "#/upload/then";
+
+impl Wanted {
+    /// Checks what the log and the presets say of it.
+    ///
+    /// # Errors
+    /// Unless the job or batch exists, and the job of an upload is possible, as far as that is known
+    /// without its input.
+    async fn check(&self, gateway: &Gateway, principal: &Principal) -> Result<(), Problem> {
+        let tenant = &principal.tenant;
+        let (field, exists) = match self.scope {
+            TokenScope::Job(id) => ("job", exists::<Job>(gateway, tenant, id).await?),
+            TokenScope::Outputs(id) => ("outputs", exists::<Job>(gateway, tenant, id).await?),
+            TokenScope::Batch(id) => ("batch", exists::<Batch>(gateway, tenant, id).await?),
+            TokenScope::Feed => ("feed", true),
+            TokenScope::Upload(_) => ("upload", true),
+        };
+        if !exists {
+            return Err(unknown(field));
+        }
+        if let (TokenScope::Upload(id), Some(UploadGrant { then: Some(then), .. })) =
+            (self.scope, &self.upload)
+        {
+            let spec = uploads::then::spec(gateway, tenant, then.clone(), id).await;
+            let checked = spec.and_then(|spec| spec_size::check(&spec).map(|_| ()));
+            checked.map_err(|problem| problem.within("/upload/then"))?;
+        }
+        Ok(())
+    }
+}
+
+/// True if the log has events of this aggregate.
+async fn exists<D>(gateway: &Gateway, tenant: &Tenant, id: impl Display) -> Result<bool, Problem>
+where
+    D: Decider,
+    D::Event: DeserializeOwned,
+    D::State: Clone + PartialEq + 'static,
+{
+    let state = gateway.commands.state::<D>(tenant.as_str(), &id.to_string()).await?;
+    Ok(state != D::State::default())
 }
 
 /// A token; it is only in this response.
@@ -109,51 +196,6 @@ pub(crate) struct TokenShown {
     /// form.
     url: Option<String>,
     expires_at: String,
-}
-
-/// The scope that a body names, if the job or batch exists.
-async fn scope_of(
-    gateway: &Gateway,
-    principal: &Principal,
-    body: &TokenBody,
-) -> Result<TokenScope, Problem> {
-    let TokenBody { job, outputs, batch, feed, upload, .. } = body;
-    let unknown = |pointer: &str, resource| {
-        Problem::field(Kind::Invalid, pointer, format!("there is no such {resource}"))
-    };
-    let tenant = principal.tenant.as_str();
-    if upload.is_some() {
-        let id = UploadId::from_uuid(Uuid::now_v7());
-        let alone = job.is_none() && outputs.is_none() && batch.is_none() && feed.is_none();
-        let detail = "a token is for one of `job`, `outputs`, `batch`, `feed` and `upload`";
-        let problem = || Problem::field(Kind::Invalid, "#/upload", detail);
-        return alone.then_some(TokenScope::Upload(id)).ok_or_else(problem);
-    }
-    match (job, outputs, batch, feed.unwrap_or(false)) {
-        (Some(id), None, None, false) | (None, Some(id), None, false) => {
-            let pointer = if job.is_some() { "#/job" } else { "#/outputs" };
-            let id: JobId = id.parse().map_err(|_| unknown(pointer, "job"))?;
-            let state = gateway.commands.state::<Job>(tenant, &id.to_string()).await?;
-            if state == JobState::Unknown {
-                return Err(unknown(pointer, "job"));
-            }
-            Ok(if job.is_some() { TokenScope::Job(id) } else { TokenScope::Outputs(id) })
-        }
-        (None, None, Some(id), false) => {
-            let id: BatchId = id.parse().map_err(|_| unknown("#/batch", "batch"))?;
-            let state = gateway.commands.state::<Batch>(tenant, &id.to_string()).await?;
-            if state == BatchState::Unknown {
-                return Err(unknown("#/batch", "batch"));
-            }
-            Ok(TokenScope::Batch(id))
-        }
-        (None, None, None, true) => Ok(TokenScope::Feed),
-        _ => {
-            let detail =
-                "give one of `job`, `outputs` and `batch`, with an id, or `feed`, or `upload`";
-            Err(Problem::field(Kind::Invalid, "#/job", detail))
-        }
-    }
 }
 
 /// Lifetime of tokens in seconds.
@@ -177,33 +219,19 @@ impl Tokens {
         &self,
         gateway: Data<&Arc<Gateway>>,
         auth: Auth,
-        body: StrictJson<TokenBody>,
+        body: Unread<TokenBody>,
     ) -> Result<Reply<201, TokenShown>> {
-        let is_upload = body.value.upload.is_some();
+        let is_upload = body.value.get("upload").is_some();
         let scope = if is_upload { Scope::JobsWrite } else { Scope::JobsRead };
         let principal = auth.require(scope)?;
         if principal.credential == CredentialKind::Issued {
             let detail = "tokens are created with an API key, not with an issuer's token";
             return Err(Problem::new(Kind::Forbidden, detail).into());
         }
-        let scope = scope_of(&gateway, principal, &body.value).await?;
-        let ttl = body.value.ttl.unwrap_or(DEFAULT_TTL);
-        let max = match scope {
-            TokenScope::Outputs(_) => MAX_OUTPUTS_TTL,
-            TokenScope::Upload(_) => MAX_UPLOAD_TTL,
-            TokenScope::Job(_) | TokenScope::Batch(_) | TokenScope::Feed => MAX_TTL,
-        };
-        if !(1..=max).contains(&ttl) {
-            let detail = format!("such a token is valid for 1 to {max} seconds");
-            return Err(Problem::field(Kind::Invalid, "#/ttl", detail).into());
-        }
-        let upload = match (body.value.upload, scope) {
-            (Some(upload), TokenScope::Upload(id)) => {
-                Some(upload.read(&gateway, principal, id).await?)
-            }
-            _ => None,
-        };
-        let expires_at = clock::now().plus(Duration::from_secs(ttl));
+        let wanted = body.read(TokenBody::read)?;
+        wanted.check(&gateway, principal).await?;
+        let Wanted { scope, ttl, upload } = wanted;
+        let expires_at = clock::now().plus(ttl);
         let token = Token {
             key: principal.key,
             scope,

@@ -138,7 +138,7 @@ impl Uploads {
         let file = IncomingFile { id, name, key, announced, bytes };
         let received = uncancelled(receive(Arc::clone(&gateway), uploader, file, hold)).await;
         let Received { id, handled, replayed } = received.map_err(|problem| match &ticket {
-            Some(_) if problem.points_at("#Idempotency-Key") => {
+            Some(_) if problem.is_about_header("Idempotency-Key") => {
                 let detail = "this URL was used for another file; it is for one file";
                 Problem::field(Kind::Conflict, "#", detail)
             }

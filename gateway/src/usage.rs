@@ -18,7 +18,7 @@ use crate::{
     auth::{Auth, Principal},
     positions,
     prices::{Cost, PriceTable, Priced},
-    problem::{Kind, Problem},
+    problem::Problem,
     reply::Raw,
     state::Gateway,
     tenant_slots,
@@ -78,7 +78,7 @@ impl UsageApi {
 }
 
 fn malformed(field: &str, detail: impl Into<String>) -> Problem {
-    Problem::field(Kind::Malformed, &format!("#{field}"), detail)
+    Problem::parameter(field, detail)
 }
 
 fn groups(text: &str) -> Result<Vec<UsageGroup>, Problem> {

@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
 
-use ffapi_domain::{Tenant, batch::BatchJob, job::JobSpec, location::Location, webhook::Callback};
+use ffapi_domain::{
+    Tenant, batch::BatchJob, job::JobSpec, location::Location, media::Capabilities,
+    webhook::Callback,
+};
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -82,22 +85,22 @@ impl BatchBody {
         gateway: &Gateway,
         tenant: &Tenant,
     ) -> Result<Specs, Problem> {
-        if self.name.as_ref().is_some_and(|name| name.len() > 200) {
-            return Err(invalid("#/name", "a name has up to 200 bytes"));
-        }
-        if self.max_parallel.is_some_and(|most| !(1..=20).contains(&most)) {
-            return Err(invalid("#/max_parallel", "1 to 20 jobs of a batch run at once"));
-        }
-        if self.max_retries.is_some_and(|retries| retries > 10) {
-            return Err(invalid("#/max_retries", "a job is retried 0 to 10 times"));
-        }
-        let bodies = self.bodies()?;
+        let mut problems = self.wrong_options();
+        let bodies = match self.bodies() {
+            Ok(bodies) => bodies,
+            Err(problem) => {
+                problems.push(problem);
+                Box::new(std::iter::empty())
+            }
+        };
+        let capabilities = gateway.media_capabilities();
         let (mut specs, mut names) = (Specs::default(), JobNames::default());
-        let mut problems = Vec::new();
         for (part, body) in bodies {
             let named = match body {
                 Ok(BatchJobBody { kind, name, fields }) => {
-                    let spec = self.spec(gateway, tenant, KindBody { kind, fields }).await;
+                    let body =
+                        self.apply_defaults(gateway, tenant, KindBody { kind, fields }).await;
+                    let spec = body.and_then(|body| self.spec(body, &capabilities));
                     spec.map(|spec| (name, spec)).map_err(|problem| problem.within(&part))
                 }
                 Err(problem) => Err(problem),
@@ -127,23 +130,43 @@ impl BatchBody {
         }
     }
 
+    /// A problem for each of the batch's own fields that is wrong.
+    fn wrong_options(&self) -> Vec<Problem> {
+        let mut wrong = Vec::new();
+        if self.name.as_ref().is_some_and(|name| name.len() > 200) {
+            wrong.push(invalid("#/name", "a name has up to 200 bytes"));
+        }
+        if self.max_parallel.is_some_and(|most| !(1..=20).contains(&most)) {
+            wrong.push(invalid("#/max_parallel", "1 to 20 jobs of a batch run at once"));
+        }
+        if self.max_retries.is_some_and(|retries| retries > 10) {
+            wrong.push(invalid("#/max_retries", "a job is retried 0 to 10 times"));
+        }
+        wrong
+    }
+
     /// The endpoint that the batch's events are sent to.
     pub(super) fn callback(&self) -> Result<Option<Callback>, Problem> {
         callback(self.webhook_url.as_deref(), self.webhook_events.as_deref())
     }
 
-    async fn spec(
+    /// Adds the batch's priority and the fields of its preset to a job.
+    async fn apply_defaults(
         &self,
         gateway: &Gateway,
         tenant: &Tenant,
         mut body: KindBody,
-    ) -> Result<JobSpec, Problem> {
+    ) -> Result<KindBody, Problem> {
         if let (Some(priority), false) = (&self.priority, body.fields.all.contains_key("priority"))
         {
             body.fields.all.insert("priority".to_owned(), priority.clone().into());
         }
         presets::apply(gateway, tenant, &body.kind, &mut body.fields.all).await?;
-        let spec = body.spec()?;
+        Ok(body)
+    }
+
+    fn spec(&self, body: KindBody, capabilities: &Capabilities) -> Result<JobSpec, Problem> {
+        let spec = body.spec(capabilities)?;
         let max_attempts = self.max_retries.map(|retries| retries.saturating_add(1));
         Ok(JobSpec { max_attempts, ..spec })
     }

@@ -134,6 +134,8 @@ fn replacements() -> impl Iterator<Item = Replacement> {
         json!("a.mp4"),
         json!("https://example.com/"),
         json!(2),
+        // A side in pixels.
+        json!(240),
         json!(true),
         json!([]),
         json!({}),

@@ -17,7 +17,7 @@ use super::{
     EventView, ended,
     event_view::progress_event,
     follow::{EventSelector, Follow},
-    seen, stream,
+    last_event_id, stream,
     tenant::{is_too_old, now},
 };
 use crate::{
@@ -44,7 +44,7 @@ impl BatchEvents {
         let principal = auth.require_read()?;
         let tenant = &principal.tenant;
         let id: BatchId = id.0.parse().map_err(|_| Problem::not_found("batch"))?;
-        let last = seen(last.0.as_deref(), "#Last-Event-ID")?;
+        let last = last_event_id(last.0.as_deref())?;
         // Subscribes first: what is appended in between is received twice, and sent once.
         let receiver = gateway.event_bus.subscribe(Topic::Tenant(tenant.clone()));
         let batch = in_log(&gateway, tenant, id).await?;

@@ -17,15 +17,10 @@ use super::{
     EventPage, EventView,
     event_view::progress_event,
     follow::{EventSelector, Follow, PAGE},
-    page, seen, stream, translate, wants_json,
+    last_event_id, page, read_position, stream, translate, wants_json,
 };
 use crate::{
-    auth::ReadAuth,
-    event_bus::Topic,
-    problem::{Kind, Problem},
-    reply::Raw,
-    state::Gateway,
-    tenant_slots,
+    auth::ReadAuth, event_bus::Topic, problem::Problem, reply::Raw, state::Gateway, tenant_slots,
 };
 
 pub(crate) struct Events;
@@ -56,16 +51,18 @@ impl Events {
         #[oai(name = "Accept")] accept: Header<Option<String>>,
     ) -> Result<Raw> {
         let principal = auth.require_read()?;
-        let after = match seen(last.0.as_deref(), "#Last-Event-ID")? {
+        let after = match last_event_id(last.0.as_deref())? {
             Some(last) => Some(last),
-            None => seen(after.0.as_deref(), "#after")?,
+            None => {
+                read_position(after.0.as_deref(), |detail| Problem::parameter("after", detail))?
+            }
         };
         let tenant = &principal.tenant;
         if wants_json(accept.0.as_deref()) {
             let limit = limit.0.unwrap_or(100);
             if !(1..=1_000).contains(&limit) {
                 let detail = "a page has 1 to 1000 events";
-                return Err(Problem::field(Kind::Malformed, "#limit", detail).into());
+                return Err(Problem::parameter("limit", detail).into());
             }
             return Ok(page(&history(&gateway, tenant, after, limit).await?));
         }

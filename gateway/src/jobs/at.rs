@@ -5,12 +5,7 @@ use ffapi_domain::{
 use ffapi_nats::{Decision, Position};
 
 use super::show::JobBody;
-use crate::{
-    auth::Principal,
-    problem::{Kind, Problem},
-    reply::Reply,
-    state::Gateway,
-};
+use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// A point in a job's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +23,7 @@ fn point(text: &str) -> Result<Point, Problem> {
     let position = || text.parse().ok().map(Point::Position);
     version.map(Point::Version).or_else(time).or_else(position).ok_or_else(|| {
         let detail = "a version like v3, a time like 2026-11-21T12:00:00Z, or an event's position";
-        Problem::field(Kind::Malformed, "#at", detail)
+        Problem::parameter("at", detail)
     })
 }
 
@@ -68,7 +63,7 @@ pub(crate) async fn at(
         && row.summary.version < wanted
     {
         let detail = format!("the job's current version is {}", row.summary.version);
-        return Err(Problem::field(Kind::Malformed, "#at", detail));
+        return Err(Problem::parameter("at", detail));
     }
     Ok(Reply::new(gateway.present(principal).past(&row))
         .version(row.summary.version)

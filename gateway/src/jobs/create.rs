@@ -19,7 +19,7 @@ use ffapi_domain::{
 use poem_openapi::{Enum, Object};
 use serde::Deserialize;
 
-pub(crate) use self::any::{spec, spec_of};
+pub(crate) use self::any::{checked_spec, spec};
 pub(super) use self::{
     analyze::AnalyzeBody, convert::ConvertBody, probe::ProbeBody, stream::StreamBody,
     thumbnails::ThumbnailsBody,

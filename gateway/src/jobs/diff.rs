@@ -3,12 +3,7 @@ use poem_openapi::{Object, types::Any};
 use serde_json::{Map, Value, json};
 
 use super::show::without_signatures;
-use crate::{
-    auth::Principal,
-    problem::{Kind, Problem},
-    reply::Reply,
-    state::Gateway,
-};
+use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// The differences between two jobs.
 #[derive(Debug, Object)]
@@ -47,7 +42,7 @@ pub(crate) async fn diff(
         Some(text) => text.parse().map_err(|_| Problem::not_found("job"))?,
         None => job.summary.rerun_of.ok_or_else(|| {
             let detail = "this job is not a rerun; give `with` to compare it with another job";
-            Problem::field(Kind::Malformed, "#with", detail)
+            Problem::parameter("with", detail)
         })?,
     };
     let mut differences = Vec::new();

@@ -23,7 +23,7 @@ pub(crate) async fn events(
     accept: Option<String>,
 ) -> Result<Raw, Problem> {
     let tenant = &principal.tenant;
-    let seen = feed::seen(last.as_deref(), "#Last-Event-ID")?;
+    let seen = feed::last_event_id(last.as_deref())?;
     // Subscribes first: what is appended in between is received twice, and sent once.
     let receiver = gateway.event_bus.subscribe(Topic::Job(id));
     let history = history(gateway, tenant, id).await?;

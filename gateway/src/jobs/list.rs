@@ -15,11 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::show::SummaryBody;
 use crate::{
-    auth::Principal,
-    page, positions, presets,
-    problem::{Kind, Problem},
-    reply::Reply,
-    state::Gateway,
+    auth::Principal, page, positions, presets, problem::Problem, reply::Reply, state::Gateway,
     tenant_slots,
 };
 
@@ -67,7 +63,7 @@ impl<'a> JobListQuery<'a> {
 }
 
 fn malformed(field: &str, detail: &str) -> Problem {
-    Problem::field(Kind::Malformed, &format!("#{field}"), detail)
+    Problem::parameter(field, detail)
 }
 
 pub(crate) async fn list(

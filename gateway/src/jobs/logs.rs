@@ -2,12 +2,7 @@ use ffapi_domain::{Decider, JobId, job::Job};
 use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 
-use crate::{
-    auth::Principal,
-    problem::{Kind, Problem},
-    reply::Reply,
-    state::Gateway,
-};
+use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// A page of log lines.
 #[derive(Debug, Object)]
@@ -30,11 +25,11 @@ pub(crate) async fn logs(
     let limit = limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
         let detail = "a page has 1 to 1000 lines";
-        return Err(Problem::field(Kind::Malformed, "#limit", detail));
+        return Err(Problem::parameter("limit", detail));
     }
     let after = cursor.map(|cursor| {
         let bad = "take the cursor from `next_cursor` of the same job";
-        cursor.parse::<u64>().map_err(|_| Problem::field(Kind::Malformed, "#cursor", bad))
+        cursor.parse::<u64>().map_err(|_| Problem::parameter("cursor", bad))
     });
     let after = after.transpose()?.unwrap_or(0);
     let (tenant, job) = (principal.tenant.as_str(), id.to_string());

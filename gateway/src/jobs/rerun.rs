@@ -60,7 +60,9 @@ pub(crate) async fn rerun_spec(
         }
         body.extend(overrides);
         presets::apply(gateway, tenant, recorded.request.kind(), &mut body).await?;
-        let spec = create::spec(recorded.request.kind(), Value::Object(body));
+        let capabilities = gateway.media_capabilities();
+        let spec =
+            create::checked_spec(recorded.request.kind(), Value::Object(body), &capabilities);
         let spec = spec.map_err(|problem| problem.within("/overrides"))?;
         JobSpec {
             max_attempts: recorded.max_attempts,

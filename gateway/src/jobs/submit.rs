@@ -6,7 +6,7 @@ use ffapi_domain::{
     egress::may_connect,
     job::{Job, JobCommand, JobRejection, JobSpec},
     location::{Location, ended_signature},
-    media::{Capabilities, Fallback, Hardware, MediaRequest, check_segments},
+    media::{Fallback, Hardware, MediaRequest, check_segments},
     quota::MINUTE,
     upload::UploadState,
     webhook::Callback,
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     check_media::check_media,
-    create::{Create, spec_of},
+    create::{Create, checked_spec},
     input_jobs::{self, BatchRequests},
     reserve,
     show::JobBody,
@@ -70,11 +70,12 @@ pub(crate) async fn submit<B: Create + DeserializeOwned>(
     if let Some(response) = replay(gateway, &context, prefer).await? {
         return Ok(response);
     }
+    let kind = B::ROUTE.trim_start_matches('/');
     if let Some(fields) = json.as_object_mut() {
-        let kind = B::ROUTE.trim_start_matches('/');
         presets::apply(gateway, &principal.tenant, kind, fields).await?;
     }
-    submit_spec(gateway, context, spec_of::<B>(json)?, prefer).await
+    let spec = checked_spec(kind, json, &gateway.media_capabilities())?;
+    submit_spec(gateway, context, spec, prefer).await
 }
 
 /// The caller of a submission, and its idempotency key.
@@ -245,8 +246,7 @@ async fn check_request(
     request: &MediaRequest,
     batch: &BatchRequests<'_>,
 ) -> Result<(), Problem> {
-    let capabilities = gateway.capabilities().unwrap_or_else(Capabilities::everything);
-    check_media(request, &capabilities)?;
+    check_media(request, &gateway.media_capabilities())?;
     input_jobs::check(gateway, &principal.tenant, request, batch).await?;
     for (input, _) in request.inputs() {
         if let Some(Location::Web(url)) = input.as_ref() {

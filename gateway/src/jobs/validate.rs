@@ -1,6 +1,6 @@
 use ffapi_domain::{
     job::{FailureCode, JobSpec, RetryHint},
-    media::{Effort, PLAN, PLAN_TIMEOUT, PlanRequest, PlanResponse},
+    media::{Capabilities, Effort, PLAN, PLAN_TIMEOUT, PlanRequest, PlanResponse},
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -31,8 +31,11 @@ pub(crate) struct KindBody {
 
 impl KindBody {
     /// The job that it describes.
-    pub(crate) fn spec(self) -> Result<JobSpec, Problem> {
-        create::spec(&self.kind, Value::Object(self.fields.all))
+    ///
+    /// # Errors
+    /// Every wrong field, and what workers with these capabilities cannot do.
+    pub(crate) fn spec(self, capabilities: &Capabilities) -> Result<JobSpec, Problem> {
+        create::checked_spec(&self.kind, Value::Object(self.fields.all), capabilities)
     }
 }
 
@@ -93,7 +96,7 @@ pub(super) async fn resolve(
     mut body: KindBody,
 ) -> Result<ResolvedPlan, Problem> {
     presets::apply(gateway, &principal.tenant, &body.kind, &mut body.fields.all).await?;
-    let mut spec = body.spec()?;
+    let mut spec = body.spec(&gateway.media_capabilities())?;
     stores::resolve(gateway, &principal.tenant, &mut spec.request)?;
     let warnings = submit::precheck(gateway, principal, &spec, &BatchRequests::new()).await?;
     let devices = gateway.capabilities().map(|found| found.devices).unwrap_or_default();

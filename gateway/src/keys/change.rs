@@ -16,7 +16,7 @@ use crate::{
     auth::{KnownKey, Principal, mint},
     clock,
     if_match::version,
-    problem::{Kind, Problem},
+    problem::Problem,
     reply::Reply,
     state::{Gateway, caller},
 };
@@ -73,7 +73,7 @@ impl Change<'_> {
         let grace = grace.unwrap_or(DEFAULT_GRACE);
         if grace > MAX_GRACE {
             let detail = format!("`grace` must be 0 to {MAX_GRACE} seconds");
-            return Err(Problem::field(Kind::Malformed, "#grace", detail));
+            return Err(Problem::parameter("grace", detail));
         }
         self.principal.grant().covers(&held.scopes, &held.terms).map_err(KeyRejection::from)?;
         // With `grace`, the secret is replaced now, even if an automatically rotated one was not

@@ -9,7 +9,7 @@ use crate::{
     audit_notes::AuditRecord,
     auth::{KnownKey, Principal},
     clock, page,
-    problem::{Kind, Problem},
+    problem::Problem,
     reply::Reply,
     state::Gateway,
 };
@@ -104,10 +104,9 @@ pub(super) async fn list(
     principal: &Principal,
     query: KeyQuery,
 ) -> Result<Reply<200, KeyPage>, Problem> {
-    let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
     let limit = page::limit(query.limit, "keys")?;
     let wanted = query.tenant.as_deref().map(|text| {
-        text.parse::<Tenant>().map_err(|error| malformed("#tenant", &error.to_string()))
+        text.parse::<Tenant>().map_err(|error| Problem::parameter("tenant", error.to_string()))
     });
     let wanted = wanted.transpose()?;
     let tenant = match &wanted {

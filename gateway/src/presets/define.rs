@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     auth::Principal,
-    body::StrictJson,
+    body::Unread,
     idempotency::Key,
     if_match::version,
     jobs::create,
@@ -67,6 +67,27 @@ fn owner(principal: &Principal, global: Option<bool>) -> Result<&str, Problem> {
             Err(Problem::field(Kind::Forbidden, "#/global", detail))
         }
         Some(false) | None => Ok(principal.tenant.as_str()),
+    }
+}
+
+/// A version of a preset that is to be created.
+struct NewPreset<'a> {
+    name: String,
+    owner: &'a str,
+    kind: String,
+    body: Map<String, Value>,
+}
+
+impl PresetBody {
+    /// # Errors
+    /// The first wrong field.
+    fn read(self, principal: &Principal) -> Result<NewPreset<'_>, Problem> {
+        let Self { name, kind, body, global } = self;
+        if !is_name(&name) {
+            return Err(invalid("#/name", ffapi_domain::preset::BadPreset.to_string()));
+        }
+        let (owner, body) = (owner(principal, global)?, fields(&kind, body)?);
+        Ok(NewPreset { name, owner, kind, body })
     }
 }
 
@@ -147,15 +168,11 @@ pub(super) async fn create(
     gateway: &Gateway,
     principal: &Principal,
     caller: &Caller,
-    body: StrictJson<PresetBody>,
+    body: Unread<PresetBody>,
     key: Option<String>,
 ) -> Result<Reply<201, PresetShown>, Problem> {
-    let StrictJson { value: PresetBody { name, kind, body, global }, fingerprint, .. } = body;
-    if !is_name(&name) {
-        return Err(invalid("#/name", ffapi_domain::preset::BadPreset.to_string()));
-    }
-    let owner = owner(principal, global)?;
-    let body = fields(&kind, body)?;
+    let NewPreset { name, owner, kind, body: fields } = body.read(|body| body.read(principal))?;
+    let (fingerprint, body) = (body.fingerprint, fields);
     let location = format!("/api/v1/presets/{name}");
     if let Some(key) = Key::of("/presets", key, fingerprint)? {
         let (state, _) = current(gateway, owner, &name).await?;
@@ -180,18 +197,18 @@ pub(super) async fn update(
     principal: &Principal,
     caller: &Caller,
     name: &str,
-    put: PresetPut,
+    put: Unread<PresetPut>,
     if_match: Option<String>,
 ) -> Result<Reply<200, PresetShown>, Problem> {
     if !is_name(name) {
         return Err(Problem::not_found("preset"));
     }
-    let owner = owner(principal, put.global)?;
+    let owner = put.read(|put| owner(principal, put.global))?;
     let (state, _) = current(gateway, owner, name).await?;
     let newest = state.versions.values().next_back();
     let kind = newest.map(|newest| newest.kind.clone());
     let kind = kind.ok_or_else(|| Problem::not_found("preset"))?;
-    let body = fields(&kind, put.body)?;
+    let body = put.read(|put| fields(&kind, put.body))?;
     check_count(gateway, principal, owner, name).await?;
     let version = if_match.as_deref().map(version).transpose()?.flatten();
     let command = PresetCommand::Define { kind, body };

@@ -9,11 +9,7 @@ use poem_openapi::Object;
 
 use super::{show, waiting::Waiting};
 use crate::{
-    auth::Principal,
-    clock, page, positions,
-    problem::{Kind, Problem},
-    reply::Reply,
-    state::Gateway,
+    auth::Principal, clock, page, positions, problem::Problem, reply::Reply, state::Gateway,
     tenant_slots,
 };
 
@@ -103,10 +99,9 @@ pub(super) async fn list(
     uri: &Uri,
     query: DeliveryQuery,
 ) -> Result<Reply<200, DeliveryPage>, Problem> {
-    let malformed = |field: &str, detail: &str| Problem::field(Kind::Malformed, field, detail);
     let limit = page::limit(query.limit, "deliveries")?;
     if query.status.as_deref().is_some_and(|s| !matches!(s, "due" | "delivered" | "failed")) {
-        return Err(malformed("#status", "status must be due, delivered or failed"));
+        return Err(Problem::parameter("status", "status must be due, delivered or failed"));
     }
     let tenant = &principal.tenant;
     // The endpoint of a single job or batch is not an aggregate, but has rows as well.
@@ -116,7 +111,8 @@ pub(super) async fn list(
         show::find(gateway, principal, id).await?;
     }
     let before = query.cursor.as_deref().map(|cursor| {
-        let bad = || malformed("#cursor", "take the cursor from `next_cursor` of the same list");
+        let bad =
+            || Problem::parameter("cursor", "take the cursor from `next_cursor` of the same list");
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
         let text = String::from_utf8(bytes).map_err(|_| bad())?;
         let mut parts = text.splitn(3, ' ');

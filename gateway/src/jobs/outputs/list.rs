@@ -11,7 +11,7 @@ use crate::{
         show::{OutputBody, output},
     },
     page,
-    problem::{Kind, Problem},
+    problem::Problem,
     reply::Reply,
     state::Gateway,
 };
@@ -48,7 +48,7 @@ pub(super) async fn list(
             let is_last = |file: &OutputFile| file.name.as_ref().is_some_and(|name| *name == after);
             let found = outputs.iter().position(is_last).ok_or_else(|| {
                 let detail = "the output before this page was deleted meanwhile; start over";
-                Problem::field(Kind::Malformed, "#cursor", detail)
+                Problem::parameter("cursor", detail)
             })?;
             found.saturating_add(1)
         }

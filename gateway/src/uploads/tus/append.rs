@@ -57,7 +57,7 @@ enum Algorithm {
 /// The header `Upload-Length`, if it is there.
 pub(super) fn upload_length(request: &Request) -> Result<Option<u64>, Problem> {
     let length = request.header("upload-length").map(str::parse::<u64>).transpose();
-    length.map_err(|_| Problem::field(Kind::Malformed, "#Upload-Length", "it is no number"))
+    length.map_err(|_| Problem::header(Kind::Malformed, "Upload-Length", "it is no number"))
 }
 
 impl Append {
@@ -68,7 +68,7 @@ impl Append {
             return Err(Problem::new(Kind::UnsupportedMediaType, detail));
         }
         let offset = request.header("upload-offset").and_then(|offset| offset.parse().ok());
-        let missing = || Problem::field(Kind::Malformed, "#Upload-Offset", "a number is needed");
+        let missing = || Problem::header(Kind::Malformed, "Upload-Offset", "a number is needed");
         Ok(Self { offset: offset.ok_or_else(missing)?, ..Self::first(request)? })
     }
 
@@ -81,7 +81,7 @@ impl Append {
 
 impl Checksum {
     fn parse(header: &str) -> Result<Self, Problem> {
-        let malformed = |detail: &str| Problem::field(Kind::Malformed, "#Upload-Checksum", detail);
+        let malformed = |detail: &str| Problem::header(Kind::Malformed, "Upload-Checksum", detail);
         let (name, value) =
             header.split_once(' ').ok_or_else(|| malformed("it is a name and a checksum"))?;
         let algorithm = match name {
@@ -121,7 +121,7 @@ pub(super) async fn append(
     let at = offset(&description, &partial);
     if append.offset != at {
         let detail = format!("the upload continues at {at}");
-        let problem = Problem::field(Kind::Conflict, "#Upload-Offset", detail);
+        let problem = Problem::header(Kind::Conflict, "Upload-Offset", detail);
         return Err(problem.with_header("upload-offset", at.to_string()));
     }
     let max = match description.length {
@@ -234,7 +234,7 @@ impl Appending {
                 storage.remove_part(self.id, offset).await?;
             }
             let detail = "the bytes do not have the checksum of `Upload-Checksum`";
-            return Err(Problem::field(Kind::ChecksumMismatch, "#Upload-Checksum", detail));
+            return Err(Problem::header(Kind::ChecksumMismatch, "Upload-Checksum", detail));
         }
         if is_interrupted {
             return Err(Problem::new(Kind::Malformed, "the connection was interrupted"));

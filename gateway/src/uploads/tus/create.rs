@@ -51,10 +51,10 @@ pub(super) async fn create(tus: &Tus, request: &mut Request) -> Result<Response,
     let is_deferred = request.header("upload-defer-length") == Some("1");
     if length.is_some() == is_deferred {
         let detail = "exactly one of `Upload-Length` and `Upload-Defer-Length: 1` is needed";
-        return Err(Problem::field(Kind::Malformed, "#Upload-Length", detail));
+        return Err(Problem::header(Kind::Malformed, "Upload-Length", detail));
     }
     if length == Some(0) && !is_part {
-        return Err(Problem::field(Kind::Invalid, "#Upload-Length", "the file is empty"));
+        return Err(Problem::header(Kind::Invalid, "Upload-Length", "the file is empty"));
     }
     let max = tus.max_bytes();
     if length.is_some_and(|length| length > max) {
@@ -98,7 +98,7 @@ async fn hold(
 
 /// The uploads in `final;/api/v1/uploads/… /api/v1/uploads/…`.
 fn parts_of(concat: &str) -> Result<Vec<UploadId>, Problem> {
-    let malformed = |detail: &str| Problem::field(Kind::Malformed, "#Upload-Concat", detail);
+    let malformed = |detail: &str| Problem::header(Kind::Malformed, "Upload-Concat", detail);
     let urls = concat.strip_prefix("final;");
     let urls = urls.ok_or_else(|| malformed("it is `partial`, or `final;` and the parts' URLs"))?;
     let part = |url: &str| {
@@ -130,11 +130,11 @@ async fn join(
         let (description, partial) = tus.partial(part).await?;
         if !description.is_part || !description.is_complete_at(partial.size()) {
             let detail = format!("{part} is no complete part (`Upload-Concat: partial`)");
-            return Err(Problem::field(Kind::Conflict, "#Upload-Concat", detail));
+            return Err(Problem::header(Kind::Conflict, "Upload-Concat", detail));
         }
         if !seen.insert(part) {
             let detail = format!("{part} is named twice");
-            return Err(Problem::field(Kind::Malformed, "#Upload-Concat", detail));
+            return Err(Problem::header(Kind::Malformed, "Upload-Concat", detail));
         }
         length = length.saturating_add(partial.size());
         if length > max {

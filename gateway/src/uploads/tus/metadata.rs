@@ -9,7 +9,7 @@ const MAX_BYTES: usize = 4096;
 
 /// The file's name, as the usual clients send it; none if there is none.
 pub(super) fn file_name(metadata: &str) -> Result<Option<String>, Problem> {
-    let malformed = |detail: &str| Problem::field(Kind::Malformed, "#Upload-Metadata", detail);
+    let malformed = |detail: &str| Problem::header(Kind::Malformed, "Upload-Metadata", detail);
     if metadata.len() > MAX_BYTES {
         return Err(malformed("it is longer than 4096 bytes"));
     }

@@ -309,5 +309,5 @@ async fn a_client_that_cannot_send_headers_resumes_by_a_parameter() {
     assert_eq!(after.next().await.unwrap().id, stream.next().await.unwrap().id);
     let unknown = stack.get(&format!("{path}?last_event_id={}", first.id)).await;
     assert_eq!(unknown.status, StatusCode::BAD_REQUEST, "{unknown:#?}");
-    assert_eq!(unknown.text("/errors/0/pointer"), "#last_event_id");
+    assert_eq!(unknown.text("/errors/0/parameter"), "last_event_id");
 }

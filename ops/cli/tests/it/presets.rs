@@ -83,6 +83,10 @@ async fn invalid_presets_are_rejected_and_other_tenants_see_none() {
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:#?}");
         assert!(refused.text("/errors/0/pointer").starts_with(pointer), "{pointer}: {refused:#?}");
     }
+    let several =
+        json!({ "name": "A b", "kind": "convert", "body": { "keep": "x", "priority": 1 } });
+    let refused = stack.post("/presets", &several).await;
+    assert_eq!(refused.pointers(), ["#/body/keep", "#/body/priority", "#/name"], "{refused:#?}");
     let own = json!({ "name": "own", "kind": "probe", "body": { "priority": "high" } });
     assert_eq!(stack.post("/presets", &own).await.status, StatusCode::CREATED);
     let all =

@@ -36,6 +36,14 @@ impl Answer {
     pub(crate) fn text(&self, pointer: &str) -> &str {
         self.json.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
+
+    /// The sorted pointers of its `errors`.
+    pub(crate) fn pointers(&self) -> Vec<&str> {
+        let errors = self.json["errors"].as_array().into_iter().flatten();
+        let mut found: Vec<&str> = errors.filter_map(|error| error["pointer"].as_str()).collect();
+        found.sort_unstable();
+        found
+    }
 }
 
 pub(crate) fn free_port() -> u16 {

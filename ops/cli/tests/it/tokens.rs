@@ -60,6 +60,10 @@ async fn a_token_reads_one_resource_until_it_expires() {
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{answer:#?}");
         assert_eq!(answer.text("/errors/0/pointer"), pointer);
     }
+    let several = json!({ "upload": { "max_bytes": 0, "then": 1 }, "ttl": 0, "colour": 1 });
+    let answer = stack.post("/tokens", &several).await;
+    let expected = ["#/colour", "#/ttl", "#/upload/max_bytes", "#/upload/then"];
+    assert_eq!(answer.pointers(), expected, "{answer:#?}");
     // It expires.
     let short = stack.post("/tokens", &json!({ "outputs": job, "ttl": 1 })).await;
     let list = format!("/jobs/{job}/outputs");

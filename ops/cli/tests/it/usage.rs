@@ -81,10 +81,10 @@ async fn usage_is_summed_by_day_kind_codec_and_label() {
     assert!(csv.starts_with("month,kind,jobs,media_minutes,"), "{csv}");
     assert_eq!(csv.lines().count(), 4, "{csv}");
     assert_eq!(stack.get("/usage?from=2100-01-01").await.json["data"], json!([]));
-    for (query, pointer) in [("group_by=year", "#group_by"), ("from=today", "#from")] {
+    for (query, parameter) in [("group_by=year", "group_by"), ("from=today", "from")] {
         let refused = stack.get(&format!("/usage?{query}")).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{refused:#?}");
-        assert_eq!(refused.text("/errors/0/pointer"), pointer);
+        assert_eq!(refused.text("/errors/0/parameter"), parameter);
     }
     let (_, other) = keys::key(&stack, "other", &["jobs:read"]).await;
     let other = stack.send(stack.request_as(&other, Method::GET, "/usage")).await;
