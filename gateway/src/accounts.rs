@@ -31,7 +31,8 @@ use crate::{
     if_match::version,
     problem::{Kind, Problem},
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
     uncancelled::uncancelled,
 };
 

@@ -117,7 +117,7 @@ impl AdminStats {
                 .iter()
                 .map(|pool| (text(pool), queued(queue.get(pool), now)))
                 .collect(),
-            workers: workers(&gateway.live_workers()),
+            workers: workers(&gateway.workers.all()),
             today: period(&totals(&gateway, &today).await?),
             last_7_days: period(&totals(&gateway, &week).await?),
             last_30_days: period(&totals(&gateway, &month).await?),

@@ -25,7 +25,7 @@ use uuid::Uuid;
 use crate::{
     auth::{Principal, subnet},
     clock, playback,
-    response_middleware::RequestId,
+    request_context::RequestId,
 };
 
 /// Something to note in the audit trail.

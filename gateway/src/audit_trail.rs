@@ -13,8 +13,8 @@ use poem_openapi::{Object, OpenApi, param::Query, types::Any};
 use serde_json::Value;
 
 use crate::{
-    audit_notes::AuditRecord, auth::Auth, page, positions, problem::Problem, reply::Reply,
-    state::Gateway, tenant_slots,
+    audit_notes::AuditRecord, auth::Auth, page, problem::Problem, reply::Reply, state::Gateway,
+    tenant_slots,
 };
 
 pub(crate) struct AuditTrail;
@@ -97,7 +97,11 @@ impl AuditTrail {
     ) -> Result<Reply<200, AuditPage>> {
         let principal = auth.require(Scope::AuditRead)?;
         let min_position = min_position.0.as_deref();
-        positions::catch_up::<AuditDecisions>(&gateway, &principal.tenant, min_position).await?;
+        gateway
+            .reads
+            .catch_up::<AuditDecisions>(&principal.tenant, min_position)
+            .await
+            .map_err(Problem::from)?;
         let limit = page::limit(limit.0, "entries")?;
         let wanted = tenant.0.as_deref().map(str::parse::<Tenant>).transpose();
         let wanted = wanted.map_err(|error| malformed("tenant", &error.to_string()))?;
@@ -150,7 +154,7 @@ impl AuditTrail {
         let principal = auth.require(Scope::Admin)?;
         gateway.audit.note(AuditRecord::about(request, principal, "admin.verified_audit"));
         let (log, codec) = (gateway.commands.log(), gateway.commands.codec());
-        let verdict = audit::verify(&gateway.database, log, codec, &gateway.notary).await;
+        let verdict = audit::verify(&gateway.database, log, codec, &gateway.anchor_verifier).await;
         let verdict = verdict.map_err(Problem::from)?;
         let faults = verdict.faults.into_iter();
         let faults: Vec<_> =

@@ -33,7 +33,8 @@ use crate::{
     jobs::list::{self, JobPage},
     problem::Problem,
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 pub(crate) struct Batches;

@@ -36,24 +36,16 @@ pub(crate) struct CacheShown {
     stale: u64,
 }
 
-impl Gateway {
-    /// The statistics of each cache, by name.
-    pub(crate) fn cache_stats(&self) -> [(&'static str, CacheStats); 5] {
-        [
-            ("jobs", self.job_cache.stats()),
-            ("outputs", self.output_cache.stats()),
-            ("presets", self.preset_cache.stats()),
-            ("probes", self.probe_cache.stats()),
-            ("keys", self.credentials.stats()),
-        ]
-    }
+/// The statistics of each cache, by name.
+pub(crate) fn stats(gateway: &Gateway) -> impl Iterator<Item = (&'static str, CacheStats)> {
+    gateway.caches.stats().into_iter().chain([("keys", gateway.credentials.stats())])
 }
 
 fn show(gateway: &Gateway) -> Reply<200, CachesShown> {
-    let data = gateway.cache_stats().map(|(name, CacheStats { entries, hits, misses, stale })| {
+    let shown = |(name, CacheStats { entries, hits, misses, stale }): (&str, CacheStats)| {
         CacheShown { name: name.to_owned(), entries, hits, misses, stale }
-    });
-    Reply::new(CachesShown { data: data.into() })
+    };
+    Reply::new(CachesShown { data: stats(gateway).map(shown).collect() })
 }
 
 #[OpenApi(prefix_path = "/api/v1")]
@@ -81,10 +73,7 @@ impl Cache {
     ) -> Result<Reply<200, CachesShown>> {
         let principal = auth.require(Scope::Admin)?;
         gateway.audit.note(AuditRecord::about(request, principal, "admin.cleared_cache"));
-        gateway.job_cache.clear();
-        gateway.output_cache.clear();
-        gateway.preset_cache.clear();
-        gateway.probe_cache.clear();
+        gateway.caches.clear();
         Ok(show(&gateway))
     }
 }

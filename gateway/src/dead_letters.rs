@@ -23,11 +23,11 @@ use crate::{
         show::{JobBody, show},
     },
     join_in_chunks::join_in_chunks,
-    page, positions,
+    page,
     problem::{Kind, Problem},
-    queue_slots,
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 pub(crate) struct DeadLetters;
@@ -127,7 +127,11 @@ impl DeadLetters {
             ids: None,
             after: after.transpose()?,
         };
-        positions::catch_up_all::<JobDetail>(&gateway, min_position.0.as_deref()).await?;
+        gateway
+            .reads
+            .catch_up_all::<JobDetail>(min_position.0.as_deref())
+            .await
+            .map_err(Problem::from)?;
         let more = limit.saturating_add(1);
         let rows = job_detail::dead_letters(&gateway.database, &filter, more).await;
         let mut rows: Vec<JobView> = rows.map_err(Problem::from)?;
@@ -178,7 +182,7 @@ impl DeadLetters {
         if filter.ids.is_none() && filter.code.is_none() {
             return Err(invalid("#/jobs", "give either `jobs` or an error `code`").into());
         }
-        positions::catch_up_all::<JobDetail>(&gateway, None).await?;
+        gateway.reads.catch_up_all::<JobDetail>(None).await.map_err(Problem::from)?;
         let rows = job_detail::dead_letters(&gateway.database, &filter, MAX_REDRIVEN).await;
         let rows = rows.map_err(Problem::from)?;
         let chosen = rows.into_iter().map(|job| (job.summary.id, job.summary.tenant));
@@ -190,7 +194,7 @@ impl DeadLetters {
                 let name = id.to_string();
                 gateway.must_be_open(tenant).ok()?;
                 // If the account's queue is full, it stays a dead letter.
-                let mut slot = queue_slots::take(gateway, tenant, 1).await.ok()?;
+                let mut slot = gateway.queue_slots.take(tenant, 1).await.ok()?;
                 // If another job has reserved its output, it stays a dead letter.
                 reserve_again(gateway, tenant, caller, *id).await.ok().filter(|retry| *retry)?;
                 let command = JobCommand::Retry { lease: Some(slot.lease()) };

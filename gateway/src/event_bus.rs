@@ -11,7 +11,7 @@ use ffapi_nats::Message;
 use serde_json::Value;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::feed::Logged;
+use crate::feed::event_view::Logged;
 
 /// A notification for subscribers.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 //! events that can be resumed.
 
 mod batch;
-mod event_view;
+pub(crate) mod event_view;
 mod follow;
 mod tenant;
 

@@ -1,19 +1,15 @@
 //! Health, capabilities and workers of the service.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use ffapi_domain::{
     key::Scope,
     media::{MediaRequest, Metric, Operation},
 };
-use ffapi_projections::{Database, Ends, positions};
+use ffapi_projections::{Ends, positions};
 use poem::{Response, Result, http::StatusCode, web::Data};
 use poem_openapi::{Object, OpenApi, types::Any};
 use serde_json::{Map, Value, json};
-use tokio::sync::Mutex;
 
 use crate::{
     auth::Auth,
@@ -38,32 +34,6 @@ pub(crate) struct Status {
 fn ok() -> Reply<200, Status> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Reply::new(Status { status: "ok".to_owned(), version })
-}
-
-/// Timeout of the database in the readiness check.
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long the database's answer is remembered: the check needs no key, and may not take the
-/// connections of requests that have one.
-const ANSWER_AGE: Duration = Duration::from_secs(1);
-
-/// Whether the database answered lately, asked by one request at a time for all of them.
-#[derive(Debug, Default)]
-pub(crate) struct DatabaseAnswers(Mutex<Option<(Instant, bool)>>);
-
-impl DatabaseAnswers {
-    async fn get(&self, database: &Database) -> bool {
-        let mut last = self.0.lock().await;
-        if let Some((at, answers)) = *last
-            && at.elapsed() < ANSWER_AGE
-        {
-            return answers;
-        }
-        let answers = tokio::time::timeout(DATABASE_TIMEOUT, database.answers()).await;
-        let answers = answers.unwrap_or(false);
-        *last = Some((Instant::now(), answers));
-        answers
-    }
 }
 
 /// Checks that authenticated requests can be served: the log and the database respond.
@@ -104,7 +74,7 @@ impl Health {
         let nats = gateway.commands.log().nats();
         let ends = Ends::now(gateway.commands.log()).await.ok();
         let projections = positions(&gateway.database).await.ok();
-        let workers = gateway.live_workers();
+        let workers = gateway.workers.all();
         let read_models: Map<String, Value> = projections
             .iter()
             .flatten()
@@ -182,7 +152,7 @@ impl Health {
         auth: Auth,
     ) -> Result<Reply<200, Any<Value>>> {
         auth.require(Scope::JobsRead)?;
-        let capabilities = gateway.capabilities().ok_or_else(|| {
+        let capabilities = gateway.workers.capabilities().ok_or_else(|| {
             Problem::new(Kind::Unavailable, "no worker is running; start one, or try again")
         })?;
         Ok(Reply::new(Any(json!({
@@ -207,7 +177,7 @@ impl Health {
         auth: Auth,
     ) -> Result<Reply<200, Any<Value>>> {
         auth.require(Scope::Admin)?;
-        Ok(Reply::new(Any(json!({ "data": gateway.live_workers(), "has_more": false }))))
+        Ok(Reply::new(Any(json!({ "data": gateway.workers.all(), "has_more": false }))))
     }
 
     /// Show how far the read models are

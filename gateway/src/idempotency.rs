@@ -1,13 +1,9 @@
 use std::{fmt::Display, str::FromStr};
 
-use ffapi_nats::{Reservation, Reserved};
+use ffapi_domain::Tenant;
+use ffapi_nats::{Idempotency, LogError, Reservation, Reserved};
 
-use crate::{
-    auth::Principal,
-    metrics,
-    problem::{Kind, Problem},
-    state::Gateway,
-};
+use crate::metrics;
 
 /// An idempotency key: the client's text, the route that it is scoped to, and a fingerprint of the
 /// request.
@@ -18,19 +14,35 @@ pub(crate) struct Key {
     fingerprint: String,
 }
 
+/// Why an idempotency key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdempotencyError {
+    /// The header is empty or too long.
+    #[error("an Idempotency-Key is 1 to 255 characters")]
+    Malformed,
+    /// An earlier request with the same key had another body.
+    #[error("this key was used with another body; use a new key for a new request")]
+    UsedBefore,
+    /// The id in the reservation cannot be parsed.
+    #[error("a reservation cannot be read")]
+    Unreadable,
+    /// The reservation could not be read or written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
 impl Key {
     /// Parses the `Idempotency-Key` header; none if absent.
     pub(crate) fn of(
         route: &'static str,
         header: Option<String>,
         fingerprint: String,
-    ) -> Result<Option<Self>, Problem> {
+    ) -> Result<Option<Self>, IdempotencyError> {
         let Some(header) = header else { return Ok(None) };
         // The IETF draft requires a quoted string, but many clients send it without quotes.
         let text = header.trim().trim_matches('"').to_owned();
         if text.is_empty() || text.len() > 255 {
-            let detail = "an Idempotency-Key is 1 to 255 characters";
-            return Err(Problem::header(Kind::Malformed, "Idempotency-Key", detail));
+            return Err(IdempotencyError::Malformed);
         }
         Ok(Some(Self { route, text, fingerprint }))
     }
@@ -45,11 +57,10 @@ impl Key {
     /// resource deleted since.
     pub(crate) async fn earlier<I: FromStr>(
         &self,
-        gateway: &Gateway,
-        principal: &Principal,
-    ) -> Result<Option<I>, Problem> {
-        let tenant = principal.tenant.as_str();
-        let found = gateway.idempotency.find(tenant, self.route, &self.text).await?;
+        reservations: &Idempotency,
+        tenant: &Tenant,
+    ) -> Result<Option<I>, IdempotencyError> {
+        let found = reservations.find(tenant.as_str(), self.route, &self.text).await?;
         if found.is_some() {
             metrics::replayed();
         }
@@ -60,14 +71,13 @@ impl Key {
     /// an earlier request.
     pub(crate) async fn reserve<I: Display + FromStr + Sync>(
         &self,
-        gateway: &Gateway,
-        principal: &Principal,
+        reservations: &Idempotency,
+        tenant: &Tenant,
         id: &I,
-    ) -> Result<I, Problem> {
+    ) -> Result<I, IdempotencyError> {
         let fingerprint = self.fingerprint.clone();
         let own = Reservation { resource: id.to_string(), fingerprint };
-        let tenant = principal.tenant.as_str();
-        match gateway.idempotency.reserve(tenant, self.route, &self.text, &own).await? {
+        match reservations.reserve(tenant.as_str(), self.route, &self.text, &own).await? {
             Reserved::Now => self.resource(own),
             Reserved::Before(earlier) => {
                 metrics::replayed();
@@ -77,12 +87,10 @@ impl Key {
     }
 
     /// The id of a reservation, if it was made with the same fingerprint.
-    fn resource<I: FromStr>(&self, reservation: Reservation) -> Result<I, Problem> {
+    fn resource<I: FromStr>(&self, reservation: Reservation) -> Result<I, IdempotencyError> {
         if reservation.fingerprint != self.fingerprint {
-            let detail = "this key was used with another body; use a new key for a new request";
-            return Err(Problem::header(Kind::Invalid, "Idempotency-Key", detail));
+            return Err(IdempotencyError::UsedBefore);
         }
-        let unreadable = |_| Problem::new(Kind::Internal, "a reservation cannot be read");
-        reservation.resource.parse().map_err(unreadable)
+        reservation.resource.parse().map_err(|_| IdempotencyError::Unreadable)
     }
 }

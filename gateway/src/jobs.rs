@@ -8,6 +8,7 @@ mod diff;
 mod estimate;
 mod events;
 mod find;
+mod in_log;
 pub(crate) mod input_jobs;
 pub(crate) mod list;
 mod logs;
@@ -18,6 +19,7 @@ pub(crate) mod reserve;
 pub(crate) mod show;
 pub(crate) mod spec_size;
 pub(crate) mod submit;
+mod urls;
 mod usage;
 pub(crate) mod validate;
 mod wait;
@@ -325,7 +327,8 @@ impl Jobs {
         let principal = auth.require(Scope::JobsWrite)?;
         let id = job_id(&id.0)?;
         let fields = body.value.fields()?;
-        let key = Key::of("/rerun", key.0, format!("{id} {}", body.fingerprint))?;
+        let key = Key::of("/rerun", key.0, format!("{id} {}", body.fingerprint));
+        let key = key.map_err(Problem::from)?;
         let (context, prefer) =
             (submit::SubmitContext { request, principal, key }, prefer.0.as_deref());
         if let Some(response) = submit::replay(&gateway, &context, prefer).await? {

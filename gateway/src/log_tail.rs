@@ -1,10 +1,7 @@
 //! What a gateway receives while it serves: new messages of the log, and messages over NATS
 //! pub/sub.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use ffapi_domain::{
     Decider, account::Account, batch::Batch, job::Job, key::Key, preset::Preset, webhook::Webhook,
@@ -13,7 +10,7 @@ use ffapi_nats::{Message, Position, PubSub};
 use ffapi_projections::{JobDetail, position_subject};
 use tokio_util::sync::CancellationToken;
 
-use crate::{queue_slots, server::GatewayError, state::Gateway};
+use crate::{error::GatewayError, queue_slots, state::Gateway};
 
 /// The categories of aggregates whose events are public; those of others have no subscribers.
 const PUBLIC: [&str; 6] = [
@@ -30,13 +27,11 @@ const PUBLIC: [&str; 6] = [
 /// then.
 async fn clear_account(gateway: &Arc<Gateway>, tenant: &str, sequence: u64) {
     gateway.commands.forget(tenant).await;
-    gateway.job_cache.clear();
-    gateway.output_cache.clear();
+    gateway.caches.clear_jobs();
     let gateway = Arc::clone(gateway);
     tokio::spawn(async move {
         wait_for_rows(&gateway, sequence).await;
-        gateway.job_cache.clear();
-        gateway.output_cache.clear();
+        gateway.caches.clear_jobs();
     });
 }
 
@@ -44,8 +39,7 @@ async fn clear_account(gateway: &Arc<Gateway>, tenant: &str, sequence: u64) {
 async fn wait_for_rows(gateway: &Gateway, sequence: u64) {
     let epoch = gateway.commands.log().identity().epoch;
     let position = Position { epoch, sequence, index: 0 }.to_string();
-    let (positions, database) = (&gateway.positions, &gateway.database);
-    while positions.reach::<JobDetail>(database, epoch, Some(&position)).await.is_err() {
+    while gateway.reads.reach::<JobDetail>(Some(&position)).await.is_err() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -57,12 +51,11 @@ async fn invalidate(gateway: &Arc<Gateway>, message: &Message) {
         clear_account(gateway, owner, message.sequence).await;
     } else if category == Preset::CATEGORY {
         let key = (owner.to_owned(), id.to_owned());
-        gateway.preset_cache.invalidate(&key, message.sequence);
+        gateway.caches.presets.invalidate(&key, message.sequence);
     } else if category == Job::CATEGORY
         && let Ok(id) = id.parse()
     {
-        gateway.job_cache.invalidate(&id, message.sequence);
-        gateway.output_cache.invalidate(&id, message.sequence);
+        gateway.caches.invalidate_job(&id, message.sequence);
     }
 }
 
@@ -80,15 +73,14 @@ pub(crate) async fn spawn(
     let mut slots_wanted = pubsub.subscribe(format!("{}.*", queue_slots::WANTED_SUBJECT)).await?;
     let last = log.last_sequence().await?;
     let mut reader = log.follow(last.saturating_add(1));
-    gateway.read_barrier.begin(last);
+    gateway.reads.barrier.begin(last);
     let (gateway, stop) = (Arc::clone(gateway), stop.clone());
     // The job cache stays closed until rows contain everything from before: otherwise a row that
     // lacks a message which was never received would be served until the next one.
     let (catching_up, stopped) = (Arc::clone(&gateway), stop.clone());
     tokio::spawn(async move {
         if stopped.run_until_cancelled(wait_for_rows(&catching_up, last)).await.is_some() {
-            catching_up.job_cache.open();
-            catching_up.output_cache.open();
+            catching_up.caches.open_jobs();
         }
     });
     Ok(tokio::spawn(async move {
@@ -96,28 +88,24 @@ pub(crate) async fn spawn(
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(received) = positions.next() => {
-                    gateway.positions.receive(&received.subject, &received.payload);
+                    gateway.reads.positions.receive(&received.subject, &received.payload);
                 },
                 Some(received) = progress.next() => {
                     gateway.progress.receive(&received.payload);
                     gateway.event_bus.publish_progress(&received.subject, &received.payload);
                 }
                 Some(received) = heartbeats.next() => {
-                    let worker = received.subject.rsplit('.').next().unwrap_or_default().to_owned();
-                    let body = serde_json::from_slice(&received.payload).unwrap_or_default();
-                    let mut workers =
-                        gateway.workers.lock().unwrap_or_else(PoisonError::into_inner);
-                    workers.insert(worker, (Instant::now(), body));
+                    gateway.workers.receive(&received.subject, &received.payload);
                 }
                 Some(received) = slots_wanted.next() => {
-                    queue_slots::return_unspent(&gateway, &received.subject).await;
+                    gateway.queue_slots.return_unspent(&received.subject).await;
                 }
                 message = reader.next() => {
                     // Before subscribers are notified, so that they never read an older row
                     // afterwards.
                     invalidate(&gateway, &message).await;
                     let tenant = message.address().map(|(_, tenant, _)| tenant);
-                    gateway.read_barrier.receive(tenant, message.sequence);
+                    gateway.reads.barrier.receive(tenant, message.sequence);
                     if message.address().is_some_and(|(category, ..)| PUBLIC.contains(&category)) {
                         gateway.event_bus.publish(message);
                     }

@@ -7,9 +7,8 @@ use poem::{
 };
 
 use crate::{
-    auth::{Token, TokenScope},
+    auth::{CredentialStore, Token, TokenScope},
     clock,
-    state::Gateway,
 };
 
 /// The token in the path of a request.
@@ -41,13 +40,13 @@ pub(crate) fn token(text: &str) -> &str {
 
 /// Routes a request with a token in its path to what the token is for, as if it were in the query.
 /// What is answered or recorded about the request does not contain it.
-pub(crate) fn route(request: &mut Request, gateway: &Gateway) {
+pub(crate) fn route(request: &mut Request, credentials: &CredentialStore) {
     let uri = request.uri();
     let Some((token, rest)) = uri.path().strip_prefix(PREFIX).and_then(|rest| rest.split_once('/'))
     else {
         return;
     };
-    let valid = Token::read(token, gateway.credentials.peppers(), clock::now());
+    let valid = Token::read(token, credentials.peppers(), clock::now());
     let path = match valid.map(|token| token.scope) {
         Some(TokenScope::Outputs(job)) => format!("/api/v1/jobs/{job}/{rest}"),
         Some(TokenScope::Upload(_)) if rest == "upload" => "/api/v1/uploads".to_owned(),

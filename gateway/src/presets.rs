@@ -1,6 +1,6 @@
 //! The presets resource: the routes. The operations are in the submodules.
 
-mod apply;
+pub(crate) mod apply;
 mod define;
 mod rerun;
 mod show;
@@ -26,7 +26,8 @@ use crate::{
     batches::BatchShown,
     body::{StrictJson, Unread},
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 pub(crate) struct Presets;

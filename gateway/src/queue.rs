@@ -16,7 +16,6 @@ use serde_json::Value;
 
 use crate::{
     auth::Auth,
-    positions,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -83,7 +82,11 @@ impl QueueApi {
             return Err(Problem::parameter("limit", detail).into());
         }
         let min_position = min_position.0.as_deref();
-        positions::catch_up::<Queue>(&gateway, &principal.tenant, min_position).await?;
+        gateway
+            .reads
+            .catch_up::<Queue>(&principal.tenant, min_position)
+            .await
+            .map_err(Problem::from)?;
         let _slot = tenant_slots::of_list(&principal.tenant).await?;
         let depth = queue::depth(&gateway.database, &principal.tenant).await;
         let depth = depth.map_err(Problem::from)?;

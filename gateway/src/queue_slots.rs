@@ -6,27 +6,41 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ffapi_commands::{Caller, HandleError};
+use ffapi_commands::{Caller, Commands, HandleError};
 use ffapi_domain::{
     LeaseId, Tenant,
     queue_quota::{QueueQuota, QueueQuotaCommand, QueueQuotaRejection},
 };
+use ffapi_nats::PubSub;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    auth::CredentialStore,
     clock,
     metrics::{self, Limit},
-    problem::Problem,
-    state::Gateway,
 };
 
 /// The slots that this gateway has leased, by tenant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct QueueSlots {
+    commands: Arc<Commands>,
+    credentials: Arc<CredentialStore>,
+    pubsub: PubSub,
     by_tenant: Mutex<HashMap<Tenant, Arc<TenantLeases>>>,
 }
+
+/// Which leases of a tenant end.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    /// Those that have expired.
+    Expired,
+    All,
+}
+
+/// Why no slots were taken.
+pub(crate) type QueueSlotsError = HandleError<QueueQuotaRejection>;
 
 #[derive(Debug, Default)]
 struct TenantLeases {
@@ -85,12 +99,12 @@ impl TenantLeases {
         }
     }
 
-    /// Removes expired leases, or all, and returns their unspent slots.
-    fn take_unspent(&self, all: bool) -> Vec<(LeaseId, u32)> {
+    /// Removes leases, and returns their unspent slots.
+    fn take_unspent(&self, ending: Ending) -> Vec<(LeaseId, u32)> {
         let now = Instant::now();
         let mut unspent = Vec::new();
         self.leases().retain(|lease| {
-            let ended = all || lease.expires_at <= now;
+            let ended = matches!(ending, Ending::All) || lease.expires_at <= now;
             if ended && lease.unspent > 0 {
                 unspent.push((lease.id, lease.unspent));
             }
@@ -127,6 +141,14 @@ impl Drop for Slots {
 }
 
 impl QueueSlots {
+    pub(crate) fn new(
+        commands: Arc<Commands>,
+        credentials: Arc<CredentialStore>,
+        pubsub: PubSub,
+    ) -> Self {
+        Self { commands, credentials, pubsub, by_tenant: Mutex::default() }
+    }
+
     fn of(&self, tenant: &Tenant) -> Arc<TenantLeases> {
         let mut by_tenant = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(by_tenant.entry(tenant.clone()).or_default())
@@ -138,103 +160,102 @@ impl QueueSlots {
         all.retain(|_, leases| Arc::strong_count(leases) > 1 || !leases.leases().is_empty());
         all.iter().map(|(tenant, leases)| (tenant.clone(), Arc::clone(leases))).collect()
     }
-}
 
-/// Takes slots for `count` jobs of a tenant.
-///
-/// # Errors
-/// When its queue is full, or the log is unavailable.
-pub(crate) async fn take(gateway: &Gateway, tenant: &Tenant, count: u32) -> Result<Slots, Problem> {
-    let leases = gateway.queue_slots.of(tenant);
-    if let Some(slots) = leases.take(count) {
-        return Ok(slots);
-    }
-    let arrived_at = Instant::now();
-    let mut full = leases.leasing.lock().await;
-    // Of concurrent requests at a full queue, only the first one waits.
-    let waited = full.is_some_and(|full| full >= arrived_at);
-    let timeout = if waited { Duration::ZERO } else { FULL_QUEUE_TIMEOUT };
-    let start = Instant::now();
-    loop {
-        // The previous holder of the lock may have leased enough.
+    /// Takes slots for `count` jobs of a tenant.
+    ///
+    /// # Errors
+    /// When its queue is full, or the log is unavailable.
+    pub(crate) async fn take(&self, tenant: &Tenant, count: u32) -> Result<Slots, QueueSlotsError> {
+        let leases = self.of(tenant);
         if let Some(slots) = leases.take(count) {
             return Ok(slots);
         }
-        match lease_block(gateway, tenant, &leases, count).await {
-            Ok(()) => {}
-            Err(HandleError::Rejected(_)) if start.elapsed() < timeout => {
-                gateway.pubsub.publish(format!("{WANTED_SUBJECT}.{tenant}"), "").await;
-                tokio::time::sleep(RETRY_DELAY).await;
+        let arrived_at = Instant::now();
+        let mut full = leases.leasing.lock().await;
+        // Of concurrent requests at a full queue, only the first one waits.
+        let waited = full.is_some_and(|full| full >= arrived_at);
+        let timeout = if waited { Duration::ZERO } else { FULL_QUEUE_TIMEOUT };
+        let start = Instant::now();
+        loop {
+            // The previous holder of the lock may have leased enough.
+            if let Some(slots) = leases.take(count) {
+                return Ok(slots);
             }
-            Err(error) => {
-                if matches!(error, HandleError::Rejected(_)) {
-                    metrics::limit_reached(Limit::QueueSlots);
-                    *full = Some(Instant::now());
+            match self.lease_block(tenant, &leases, count).await {
+                Ok(()) => {}
+                Err(HandleError::Rejected(_)) if start.elapsed() < timeout => {
+                    self.pubsub.publish(format!("{WANTED_SUBJECT}.{tenant}"), "").await;
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
-                return Err(error.into());
+                Err(error) => {
+                    if matches!(error, HandleError::Rejected(_)) {
+                        metrics::limit_reached(Limit::QueueSlots);
+                        *full = Some(Instant::now());
+                    }
+                    return Err(error);
+                }
             }
         }
     }
-}
 
-/// Leases a block of slots.
-async fn lease_block(
-    gateway: &Gateway,
-    tenant: &Tenant,
-    leases: &TenantLeases,
-    count: u32,
-) -> Result<(), HandleError<QueueQuotaRejection>> {
-    let lease = LeaseId::from_uuid(Uuid::now_v7());
-    let limit = gateway.credentials.limits(tenant).queue_places;
-    // A batch gets a lease of exactly its size, so that no gateway holds that many for long.
-    let most = if count == 1 { BLOCK } else { count };
-    let spendable = LEASE_DURATION.saturating_sub(LEASE_MARGIN);
-    let expires_at = Instant::now().checked_add(spendable).unwrap_or_else(Instant::now);
-    let until = clock::now().plus(LEASE_DURATION);
-    let command = QueueQuotaCommand::Lease { lease, least: count, most, until, limit };
-    let (name, caller) = (tenant.as_str(), Caller::process("gateway"));
-    gateway.commands.handle::<QueueQuota>(name, name, &caller, command).await?;
-    let unspent = gateway.commands.state::<QueueQuota>(name, name).await?.slots(lease);
-    leases.leases().push(Lease { id: lease, unspent, expires_at });
-    Ok(())
-}
-
-/// Returns a tenant's unspent slots: of expired leases, or all.
-async fn give_back(gateway: &Gateway, tenant: &Tenant, leases: &TenantLeases, all: bool) {
-    let unspent = leases.take_unspent(all);
-    if unspent.is_empty() {
-        return;
+    /// Leases a block of slots.
+    async fn lease_block(
+        &self,
+        tenant: &Tenant,
+        leases: &TenantLeases,
+        count: u32,
+    ) -> Result<(), QueueSlotsError> {
+        let lease = LeaseId::from_uuid(Uuid::now_v7());
+        let limit = self.credentials.limits(tenant).queue_places;
+        // A batch gets a lease of exactly its size, so that no gateway holds that many for long.
+        let most = if count == 1 { BLOCK } else { count };
+        let spendable = LEASE_DURATION.saturating_sub(LEASE_MARGIN);
+        let expires_at = Instant::now().checked_add(spendable).unwrap_or_else(Instant::now);
+        let until = clock::now().plus(LEASE_DURATION);
+        let command = QueueQuotaCommand::Lease { lease, least: count, most, until, limit };
+        let (name, caller) = (tenant.as_str(), Caller::process("gateway"));
+        self.commands.handle::<QueueQuota>(name, name, &caller, command).await?;
+        let unspent = self.commands.state::<QueueQuota>(name, name).await?.slots(lease);
+        leases.leases().push(Lease { id: lease, unspent, expires_at });
+        Ok(())
     }
-    let (name, caller) = (tenant.as_str(), Caller::process("gateway"));
-    let command = QueueQuotaCommand::Return { unspent };
-    let returned = gateway.commands.handle::<QueueQuota>(name, name, &caller, command).await;
-    if let Err(error) = returned {
-        // The conductor takes them back some time after the end of the lease.
-        tracing::warn!(%error, %tenant, "queue slots were not returned");
-    }
-}
 
-/// Returns all unspent slots of a tenant, because another gateway found its queue to be full.
-pub(crate) async fn return_unspent(gateway: &Gateway, subject: &str) {
-    let tenant = subject.rsplit('.').next().and_then(|tenant| tenant.parse().ok());
-    let Some(tenant): Option<Tenant> = tenant else { return };
-    let leases = gateway.queue_slots.of(&tenant);
-    give_back(gateway, &tenant, &leases, true).await;
-}
-
-/// Returns the unspent slots of expired leases until `stop` is cancelled, and then all.
-pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
-    loop {
-        let stopping = tokio::select! {
-            () = stop.cancelled() => true,
-            () = tokio::time::sleep(SWEEP_INTERVAL) => false,
-        };
-        let all = gateway.queue_slots.all();
-        let returns =
-            all.iter().map(|(tenant, leases)| give_back(&gateway, tenant, leases, stopping));
-        join_all(returns).await;
-        if stopping {
+    /// Returns a tenant's unspent slots.
+    async fn give_back(&self, tenant: &Tenant, leases: &TenantLeases, ending: Ending) {
+        let unspent = leases.take_unspent(ending);
+        if unspent.is_empty() {
             return;
+        }
+        let (name, caller) = (tenant.as_str(), Caller::process("gateway"));
+        let command = QueueQuotaCommand::Return { unspent };
+        let returned = self.commands.handle::<QueueQuota>(name, name, &caller, command).await;
+        if let Err(error) = returned {
+            // The conductor takes them back some time after the end of the lease.
+            tracing::warn!(%error, %tenant, "queue slots were not returned");
+        }
+    }
+
+    /// Returns all unspent slots of a tenant, because another gateway found its queue to be full.
+    pub(crate) async fn return_unspent(&self, subject: &str) {
+        let tenant = subject.rsplit('.').next().and_then(|tenant| tenant.parse().ok());
+        let Some(tenant): Option<Tenant> = tenant else { return };
+        let leases = self.of(&tenant);
+        self.give_back(&tenant, &leases, Ending::All).await;
+    }
+
+    /// Returns the unspent slots of expired leases until `stop` is cancelled, and then all.
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        loop {
+            let ending = tokio::select! {
+                () = stop.cancelled() => Ending::All,
+                () = tokio::time::sleep(SWEEP_INTERVAL) => Ending::Expired,
+            };
+            let all = self.all();
+            let returns = all.iter().map(|(tenant, leases)| self.give_back(tenant, leases, ending));
+            join_all(returns).await;
+            if matches!(ending, Ending::All) {
+                return;
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     problem::{Kind, Problem},
     rate_limits::RateLimitHeaders,
     reply::PREFERENCE_APPLIED,
+    request_context::RequestId,
     state::Gateway,
     text, trace,
 };
@@ -31,10 +32,6 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// The id of the request being served.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub(crate) String);
 
 /// Assigns the request id, validates headers and URL, and converts errors to problems.
 pub(crate) async fn response_middleware<E: Endpoint>(
@@ -48,7 +45,7 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     request.set_data(RequestId(id.clone()));
     let gateway = request.data::<Arc<Gateway>>().cloned();
     if let Some(gateway) = &gateway {
-        playback::route(&mut request, gateway);
+        playback::route(&mut request, &gateway.credentials);
     }
     if !request.headers().contains_key(header::CONTENT_TYPE) {
         // The type of an upload is found in its content, whether the client states one or not.

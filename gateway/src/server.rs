@@ -1,8 +1,5 @@
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ffapi_domain::Network;
-use ffapi_nats::LogError;
-use ffapi_storage::comma_separated;
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Request, Response, Route,
     endpoint::make,
@@ -10,11 +7,10 @@ use poem::{
     web::Redirect,
 };
 use poem_openapi::{OpenApi, OpenApiService};
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Gateway, IssuerConfig, ProxyHeader, ScannerConfig, Services,
+    Gateway, GatewayConfig, GatewayError, Services,
     accounts::Accounts,
     admin_stats::AdminStats,
     api_paths::ApiPaths,
@@ -36,130 +32,15 @@ use crate::{
     keys::{Keys, rotation},
     log_tail, metrics,
     presets::{Presets, system},
-    prices::PriceTable,
     queue::QueueApi,
-    queue_slots,
-    read_barrier::Consistency,
     response_body,
     response_middleware::response_middleware,
-    storage_holds, tls,
+    tls,
     tokens::Tokens,
-    uploads::{InspectionConfig, Uploads, tus},
+    uploads::{Uploads, tus},
     usage::UsageApi,
     webhooks::Webhooks,
 };
-
-/// Configuration of the gateway.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct GatewayConfig {
-    /// The address to listen on, like `127.0.0.1:8080`.
-    pub listen: String,
-    /// Maximum size of one upload in bytes, whatever the account's limit.
-    pub max_upload: u64,
-    /// Proxies whose header with the client's address is trusted, like `10.0.0.0/8`.
-    #[serde(deserialize_with = "comma_separated")]
-    pub trusted_proxies: Vec<Network>,
-    /// The header that they set: `x-forwarded-for` or `forwarded`. The other one is ignored.
-    pub proxy_header: ProxyHeader,
-    /// Requests without valid credentials per minute and address.
-    pub strangers_per_minute: u32,
-    /// Requests of one account per hour by method and first segment of the path, like
-    /// `POST convert`; without an entry only the account's own limit applies.
-    pub endpoint_limits: BTreeMap<String, u64>,
-    /// Origins, like `https://app.example.com`, whose pages may call the API from a browser (CORS);
-    /// `*` for all.
-    #[serde(deserialize_with = "comma_separated")]
-    pub cors_origins: Vec<String>,
-    /// Certificate and key for HTTPS; plain HTTP if absent.
-    pub tls: Option<TlsConfig>,
-    /// The issuer whose tokens (`Authorization: Bearer <JWT>`) are accepted in addition to API
-    /// keys.
-    pub issuer: Option<IssuerConfig>,
-    /// A virus scanner for uploads; none if absent.
-    pub scanner: Option<ScannerConfig>,
-    /// The inspection of each upload by a worker before it is accepted.
-    pub look: InspectionConfig,
-    /// Seconds after which an idle connection is closed; more than the minute that `Prefer: wait`
-    /// may take.
-    pub idle_timeout: u64,
-    /// Maximum number of open connections; lowered to fit the file descriptor limit.
-    pub connections: u64,
-    /// Maximum number of them from one address, or one /64 of IPv6. Loopback and trusted proxies,
-    /// which forward for many clients, are exempt.
-    pub connections_per_address: u64,
-    /// What jobs cost; jobs, estimates and sums of usage then show it.
-    pub prices: Option<PriceTable>,
-    /// What reads contain: `read-your-writes`, or `eventual`, which asks the log nothing.
-    pub consistency: Consistency,
-    /// Milliseconds for which keys are accepted without a confirmation that the log holds nothing
-    /// newer.
-    pub max_key_lag: u64,
-}
-
-/// Certificate and key for HTTPS. The files are read again when they change.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// PEM file with the certificate and its intermediates.
-    pub certificate: PathBuf,
-    /// PEM file with the private key.
-    pub key: PathBuf,
-}
-
-impl Default for GatewayConfig {
-    fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:8080".to_owned(),
-            max_upload: 10 * 1024 * 1024 * 1024,
-            trusted_proxies: Vec::new(),
-            proxy_header: ProxyHeader::default(),
-            strangers_per_minute: 60,
-            endpoint_limits: BTreeMap::new(),
-            cors_origins: Vec::new(),
-            tls: None,
-            issuer: None,
-            scanner: None,
-            look: InspectionConfig::default(),
-            idle_timeout: 90,
-            connections: 10_000,
-            connections_per_address: 1_000,
-            prices: None,
-            consistency: Consistency::default(),
-            max_key_lag: 5_000,
-        }
-    }
-}
-
-/// Why the gateway cannot serve.
-#[derive(Debug, thiserror::Error)]
-pub enum GatewayError {
-    /// The address cannot be listened on.
-    #[error("{address} cannot be listened on; is something else running there?")]
-    Listen {
-        /// The configured address.
-        address: String,
-        /// The error of the system.
-        source: std::io::Error,
-    },
-    /// The certificate or its key cannot be used.
-    #[error("{file} cannot be used for TLS")]
-    Tls {
-        /// The path of the file.
-        file: String,
-        /// The error of reading it, or what is missing in it.
-        source: std::io::Error,
-    },
-    /// The HTTP client for the issuer's keys cannot be created.
-    #[error("the HTTP client for the issuer's keys cannot be created")]
-    Issuer(#[from] reqwest::Error),
-    /// The event log failed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The server failed.
-    #[error("the server failed")]
-    Serve(#[source] std::io::Error),
-}
 
 /// A gateway that is bound to its address.
 pub struct Server {
@@ -260,11 +141,11 @@ impl Server {
         };
         let slot_leases = {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
-            tokio::spawn(async move { queue_slots::run(gateway, &stop).await })
+            tokio::spawn(async move { gateway.queue_slots.run(&stop).await })
         };
         let hold_renewal = {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
-            tokio::spawn(async move { storage_holds::run(gateway, &stop).await })
+            tokio::spawn(async move { gateway.storage_holds.run(&stop).await })
         };
         if let Err(problem) = system::define(&self.gateway).await {
             tracing::warn!(%problem, "the system presets are not defined yet");

@@ -6,20 +6,18 @@ use std::{
     time::Duration,
 };
 
-use ffapi_commands::{Caller, HandleError};
+use ffapi_commands::{Caller, Commands, HandleError};
 use ffapi_domain::{
     Tenant, UploadId,
     storage_quota::{StorageQuota, StorageQuotaCommand, StorageQuotaRejection},
 };
-
 use ffapi_nats::CodecError;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    auth::CredentialStore,
     clock,
     metrics::{self, Limit},
-    problem::{Kind, Problem},
-    state::Gateway,
 };
 
 /// How long a hold lasts if its gateway does not extend it any more.
@@ -29,16 +27,6 @@ const EXTEND_INTERVAL: Duration = Duration::from_mins(3);
 /// Attempts to release a hold, and the delay between the first two; it doubles each time.
 const RELEASE_ATTEMPTS: u32 = 8;
 const RELEASE_RETRY_DELAY: Duration = Duration::from_millis(100);
-
-/// Bytes that a tenant has stored or holds; none if its storage aggregate cannot be decoded.
-pub(crate) async fn taken(gateway: &Gateway, tenant: &Tenant) -> Result<Option<u64>, Problem> {
-    let name = tenant.as_str();
-    match gateway.commands.state::<StorageQuota>(name, name).await {
-        Ok(kept) => Ok(Some(kept.taken())),
-        Err(CodecError::Unreadable(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
 
 /// How much storage an upload needs, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +41,7 @@ pub(crate) enum StorageNeed {
 /// aborted.
 #[derive(Debug)]
 pub(crate) struct StorageHold {
-    gateway: Arc<Gateway>,
+    holds: Arc<StorageHolds>,
     tenant: Tenant,
     caller: Caller,
     id: UploadId,
@@ -63,12 +51,21 @@ pub(crate) struct StorageHold {
 }
 
 /// Bytes that this gateway holds for uploads in progress, by tenant and upload.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct StorageHolds {
+    commands: Arc<Commands>,
+    credentials: Arc<CredentialStore>,
     by_tenant: Mutex<BTreeMap<Tenant, BTreeMap<String, u64>>>,
 }
 
+/// Why storage is not held.
+pub(crate) type StorageHoldError = HandleError<StorageQuotaRejection>;
+
 impl StorageHolds {
+    pub(crate) fn new(commands: Arc<Commands>, credentials: Arc<CredentialStore>) -> Self {
+        Self { commands, credentials, by_tenant: Mutex::default() }
+    }
+
     fn add(&self, tenant: &Tenant, id: UploadId, bytes: u64) {
         let mut by_tenant = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
         by_tenant.entry(tenant.clone()).or_default().insert(id.to_string(), bytes);
@@ -86,48 +83,79 @@ impl StorageHolds {
     fn all(&self) -> BTreeMap<Tenant, BTreeMap<String, u64>> {
         self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
 
-/// Holds storage for an upload.
-///
-/// # Errors
-/// When the account's storage quota is exhausted.
-pub(crate) async fn hold(
-    gateway: &Arc<Gateway>,
-    tenant: &Tenant,
-    caller: &Caller,
-    id: UploadId,
-    need: StorageNeed,
-) -> Result<StorageHold, Problem> {
-    let (least, most) = match need {
-        StorageNeed::Exactly(bytes) => (bytes, bytes),
-        StorageNeed::UpTo(most) => (1, most),
-    };
-    let (name, thing) = (tenant.as_str(), id.to_string());
-    let limit = gateway.credentials.limits(tenant).storage_bytes;
-    let until = clock::now().plus(HOLD_DURATION);
-    let command = StorageQuotaCommand::Hold { thing: thing.clone(), least, most, until, limit };
-    let mut hold = StorageHold {
-        gateway: Arc::clone(gateway),
-        tenant: tenant.clone(),
-        caller: caller.clone(),
-        id,
-        settled: false,
-        bytes: least,
-    };
-    if let Err(error) = gateway.commands.handle::<StorageQuota>(name, name, caller, command).await {
-        // A rejected hold need not be released; after any other error it may exist.
-        hold.settled = matches!(error, HandleError::Rejected(_));
-        if hold.settled {
-            metrics::limit_reached(Limit::Storage);
+    /// Bytes that a tenant has stored or holds; none if its storage aggregate cannot be decoded.
+    pub(crate) async fn taken(&self, tenant: &Tenant) -> Result<Option<u64>, CodecError> {
+        let name = tenant.as_str();
+        match self.commands.state::<StorageQuota>(name, name).await {
+            Ok(kept) => Ok(Some(kept.taken())),
+            Err(CodecError::Unreadable(_)) => Ok(None),
+            Err(error) => Err(error),
         }
-        return Err(error.into());
     }
-    if let StorageNeed::UpTo(_) = need {
-        hold.bytes = gateway.commands.state::<StorageQuota>(name, name).await?.held(&thing);
+
+    /// Holds storage for an upload.
+    ///
+    /// # Errors
+    /// When the account's storage quota is exhausted.
+    pub(crate) async fn hold(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        caller: &Caller,
+        id: UploadId,
+        need: StorageNeed,
+    ) -> Result<StorageHold, StorageHoldError> {
+        let (least, most) = match need {
+            StorageNeed::Exactly(bytes) => (bytes, bytes),
+            StorageNeed::UpTo(most) => (1, most),
+        };
+        let (name, thing) = (tenant.as_str(), id.to_string());
+        let limit = self.credentials.limits(tenant).storage_bytes;
+        let until = clock::now().plus(HOLD_DURATION);
+        let command = StorageQuotaCommand::Hold { thing: thing.clone(), least, most, until, limit };
+        let mut hold = StorageHold {
+            holds: Arc::clone(self),
+            tenant: tenant.clone(),
+            caller: caller.clone(),
+            id,
+            settled: false,
+            bytes: least,
+        };
+        if let Err(error) = self.commands.handle::<StorageQuota>(name, name, caller, command).await
+        {
+            // A rejected hold need not be released; after any other error it may exist.
+            hold.settled = matches!(error, HandleError::Rejected(_));
+            if hold.settled {
+                metrics::limit_reached(Limit::Storage);
+            }
+            return Err(error);
+        }
+        if let StorageNeed::UpTo(_) = need {
+            hold.bytes = self.commands.state::<StorageQuota>(name, name).await?.held(&thing);
+        }
+        self.add(tenant, id, hold.bytes);
+        Ok(hold)
     }
-    gateway.storage_holds.add(tenant, id, hold.bytes);
-    Ok(hold)
+
+    /// Extends the holds of uploads in progress until `stop` is cancelled.
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        let caller = Caller::process("gateway");
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EXTEND_INTERVAL) => {}
+            }
+            for (tenant, holds) in self.all() {
+                let (name, until) = (tenant.as_str(), clock::now().plus(HOLD_DURATION));
+                let command = StorageQuotaCommand::Extend { holds, until };
+                if let Err(error) =
+                    self.commands.handle::<StorageQuota>(name, name, &caller, command).await
+                {
+                    tracing::debug!(%error, %tenant, "storage holds are not extended yet");
+                }
+            }
+        }
+    }
 }
 
 impl StorageHold {
@@ -140,17 +168,17 @@ impl StorageHold {
 impl Drop for StorageHold {
     fn drop(&mut self) {
         // From here on it is not extended any more.
-        self.gateway.storage_holds.remove(&self.tenant, self.id);
+        self.holds.remove(&self.tenant, self.id);
         if self.settled {
             return;
         }
-        let (gateway, tenant) = (Arc::clone(&self.gateway), self.tenant.clone());
+        let (commands, tenant) = (Arc::clone(&self.holds.commands), self.tenant.clone());
         let (caller, id) = (self.caller.clone(), self.id);
         tokio::spawn(async move {
             let (name, thing) = (tenant.as_str(), id.to_string());
             for attempt in 0..RELEASE_ATTEMPTS {
                 let command = StorageQuotaCommand::Release { thing: thing.clone() };
-                match gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await {
+                match commands.handle::<StorageQuota>(name, name, &caller, command).await {
                     Ok(_) => return,
                     Err(error) => {
                         tracing::debug!(
@@ -163,43 +191,5 @@ impl Drop for StorageHold {
                 tokio::time::sleep(RELEASE_RETRY_DELAY.saturating_mul(1 << attempt)).await;
             }
         });
-    }
-}
-
-/// Extends the holds of uploads in progress until `stop` is cancelled.
-pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
-    let caller = Caller::process("gateway");
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(EXTEND_INTERVAL) => {}
-        }
-        for (tenant, holds) in gateway.storage_holds.all() {
-            let (name, until) = (tenant.as_str(), clock::now().plus(HOLD_DURATION));
-            let command = StorageQuotaCommand::Extend { holds, until };
-            if let Err(error) =
-                gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await
-            {
-                tracing::debug!(%error, %tenant, "storage holds are not extended yet");
-            }
-        }
-    }
-}
-
-impl From<StorageQuotaRejection> for Problem {
-    fn from(rejection: StorageQuotaRejection) -> Self {
-        match rejection {
-            StorageQuotaRejection::Full { .. } => Self::new(
-                Kind::TooLarge,
-                format!(
-                    "{rejection}; DELETE /uploads/{{id}} frees the storage of an upload, outputs \
-                     are deleted after their retention, and an admin can raise the account's \
-                     `storage_bytes`"
-                ),
-            ),
-            StorageQuotaRejection::Busy => {
-                Self::rate_limited(format!("{rejection}; wait for some of them"), 5)
-            }
-        }
     }
 }

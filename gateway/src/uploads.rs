@@ -15,7 +15,7 @@ use ffapi_commands::{Caller, CommandOutcome};
 use ffapi_domain::{
     Tenant, UploadId,
     key::Scope,
-    upload::{Upload, UploadCommand, UploadRejection},
+    upload::{Upload, UploadCommand},
 };
 use poem::{Body, Request, Result, web::Data};
 use poem_openapi::{
@@ -39,13 +39,13 @@ use crate::{
     jobs::show::JobBody,
     problem::{Kind, Problem},
     reply::Reply,
-    state::{Gateway, caller},
-    storage_holds::{self, StorageNeed},
+    request_context::caller,
+    state::Gateway,
+    storage_holds::StorageNeed,
     throttle,
     uncancelled::uncancelled,
 };
 
-pub use self::inspect::InspectionConfig;
 pub(crate) use self::{
     stored::{duration, state},
     then::UploadTicket,
@@ -78,12 +78,6 @@ pub(crate) struct UploadBody {
     job: Option<JobBody>,
 }
 
-impl From<UploadRejection> for Problem {
-    fn from(rejection: UploadRejection) -> Self {
-        Self::new(Kind::Conflict, rejection.to_string())
-    }
-}
-
 /// Bytes that a form may have besides its file.
 const MAX_FORM_OVERHEAD: u64 = 1024 * 1024;
 
@@ -111,7 +105,7 @@ impl Uploads {
         let id = UploadId::from_uuid(Uuid::now_v7());
         let ticket = request.data::<UploadTicket>().cloned();
         let key = ticket.as_ref().map_or(key.0, |ticket| Some(ticket.id.to_string()));
-        let key = Key::of("/uploads", key, String::new())?;
+        let key = Key::of("/uploads", key, String::new()).map_err(Problem::from)?;
         let limits = gateway.credentials.limits(&principal.tenant);
         let granted = ticket.as_ref().and_then(|ticket| ticket.grant.max_bytes);
         let max_bytes = gateway.max_upload.min(limits.max_file_bytes);
@@ -133,7 +127,8 @@ impl Uploads {
         // Other than media files are rejected by their first bytes, before anything is written.
         let bytes = content_sniffing::check(bytes, name.as_deref()).await?;
         let caller = caller(principal, request);
-        let hold = storage_holds::hold(&gateway, &principal.tenant, &caller, id, need).await?;
+        let hold = gateway.storage_holds.hold(&principal.tenant, &caller, id, need).await;
+        let hold = hold.map_err(Problem::from)?;
         let uploader = Uploader::new(principal, request, caller);
         let file = IncomingFile { id, name, key, announced, bytes };
         let received = uncancelled(receive(Arc::clone(&gateway), uploader, file, hold)).await;

@@ -16,7 +16,6 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     auth::{Auth, Principal},
-    positions,
     prices::{Cost, PriceTable, Priced},
     problem::Problem,
     reply::Raw,
@@ -114,9 +113,9 @@ async fn sums(
     min_position: Option<&str>,
 ) -> Result<Vec<UsageRow>, Problem> {
     let tenant = &principal.tenant;
-    positions::catch_up::<Usage>(gateway, tenant, min_position).await?;
+    gateway.reads.catch_up::<Usage>(tenant, min_position).await?;
     if query.group_by.iter().any(|group| matches!(group, UsageGroup::Label(_))) {
-        positions::catch_up::<JobList>(gateway, tenant, min_position).await?;
+        gateway.reads.catch_up::<JobList>(tenant, min_position).await?;
     }
     let _slot = tenant_slots::of_list(tenant).await?;
     let more = MAX_GROUPS.saturating_add(1);

@@ -6,6 +6,7 @@ mod create;
 mod deliveries;
 mod quota;
 mod replay;
+mod rotate_secret;
 mod secret;
 mod show;
 mod waiting;
@@ -31,7 +32,8 @@ use crate::{
     body::{StrictJson, Unread},
     problem::Problem,
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 pub(crate) struct Webhooks;
@@ -165,7 +167,7 @@ impl Webhooks {
         let principal = auth.require(Scope::JobsWrite)?;
         let caller = caller(principal, request);
         let id = hook_id(&id.0)?;
-        Ok(secret::rotate(&gateway, principal, &caller, id, if_match.0).await?)
+        Ok(rotate_secret::rotate_secret(&gateway, principal, &caller, id, if_match.0).await?)
     }
 
     /// Send a test event to a webhook

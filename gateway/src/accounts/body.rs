@@ -12,7 +12,6 @@ use crate::{
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
-    storage_holds,
 };
 
 /// A tenant's account: tier, limits and usage.
@@ -131,7 +130,7 @@ pub(super) async fn response(
 }
 
 pub(super) async fn shown(gateway: &Gateway, tenant: &Tenant) -> Result<AccountShown, Problem> {
-    let storage_taken = storage_holds::taken(gateway, tenant).await?;
+    let storage_taken = gateway.storage_holds.taken(tenant).await?;
     let account = gateway.credentials.account(tenant);
     let tiers = gateway.credentials.tiers();
     let Limits {

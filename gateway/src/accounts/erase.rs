@@ -157,7 +157,7 @@ async fn reach_end<P: Projection>(gateway: &Gateway) -> Result<(), Problem> {
     let log = gateway.commands.log();
     let (epoch, sequence) = (log.identity().epoch, log.last_sequence().await?);
     let now = Position { epoch, sequence, index: 0 }.to_string();
-    gateway.positions.reach::<P>(&gateway.database, epoch, Some(&now)).await
+    Ok(gateway.reads.reach::<P>(Some(&now)).await?)
 }
 
 /// The ids of all webhooks of a tenant.

@@ -93,7 +93,7 @@ impl BatchBody {
                 Box::new(std::iter::empty())
             }
         };
-        let capabilities = gateway.media_capabilities();
+        let capabilities = gateway.workers.media_capabilities();
         let (mut specs, mut names) = (Specs::default(), JobNames::default());
         for (part, body) in bodies {
             let named = match body {

@@ -31,9 +31,9 @@ use crate::{
     },
     join_in_chunks::join_in_chunks,
     problem::{Kind, Problem},
-    queue_slots,
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
     stores,
     webhooks::account_secret,
 };
@@ -75,7 +75,9 @@ pub(crate) async fn replay(
     key: Option<&Key>,
 ) -> Result<Option<Reply<201, BatchShown>>, Problem> {
     let Some(key) = key else { return Ok(None) };
-    let Some(id) = key.earlier(gateway, principal).await? else { return Ok(None) };
+    let Some(id) = key.earlier(&gateway.idempotency, &principal.tenant).await? else {
+        return Ok(None);
+    };
     let shown = show::in_log(gateway, &principal.tenant, id).await?;
     Ok(shown.map(|shown| response(shown, id, vec![], true)))
 }
@@ -104,13 +106,13 @@ pub(crate) async fn submit(
     let tenant = &principal.tenant;
     let mut id = BatchId::from_uuid(Uuid::now_v7());
     if let Some(key) = key {
-        id = key.reserve(gateway, principal, &id).await?;
+        id = key.reserve(&gateway.idempotency, &principal.tenant, &id).await?;
         if let Some(shown) = show::in_log(gateway, tenant, id).await? {
             return Ok(response(shown, id, vec![], true));
         }
     }
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
-    let mut slots = queue_slots::take(gateway, tenant, count).await?;
+    let mut slots = gateway.queue_slots.take(tenant, count).await?;
     job_rate::spend(gateway, tenant, count).await?;
     spec_size::spend(gateway, tenant, bytes).await?;
     let lease = Some(slots.lease());

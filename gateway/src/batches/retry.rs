@@ -16,7 +16,7 @@ use crate::{
     jobs::reserve::{BATCH_SUBMIT_TIME, Claim, Retryable, check_free, reserve, retryable},
     join_in_chunks::join_in_chunks,
     problem::Problem,
-    queue_slots::{self, Slots},
+    queue_slots::Slots,
     reply::Reply,
     state::Gateway,
 };
@@ -44,7 +44,7 @@ pub(super) async fn retry(
     let mut slots = if count == 0 {
         None
     } else {
-        let slots = queue_slots::take(gateway, &principal.tenant, count).await?;
+        let slots = gateway.queue_slots.take(&principal.tenant, count).await?;
         job_rate::spend(gateway, &principal.tenant, count).await?;
         Some(slots)
     };

@@ -8,9 +8,7 @@ use ffapi_projections::{BatchList, JobList, batch, job_list, job_list::Filter};
 use poem::http::Uri;
 use poem_openapi::Object;
 
-use crate::{
-    auth::Principal, page, positions, problem::Problem, reply::Reply, state::Gateway, tenant_slots,
-};
+use crate::{auth::Principal, page, problem::Problem, reply::Reply, state::Gateway, tenant_slots};
 
 /// A batch.
 #[derive(Debug, Object)]
@@ -194,8 +192,8 @@ pub(super) async fn catch_up(
     tenant: &Tenant,
     min_position: Option<&str>,
 ) -> Result<(), Problem> {
-    positions::catch_up::<BatchList>(gateway, tenant, min_position).await?;
-    positions::catch_up::<JobList>(gateway, tenant, min_position).await
+    gateway.reads.catch_up::<BatchList>(tenant, min_position).await?;
+    Ok(gateway.reads.catch_up::<JobList>(tenant, min_position).await?)
 }
 
 pub(super) async fn list(

@@ -131,6 +131,7 @@ fn is_at(pointer: &str, other: &str) -> bool {
 
 fn replacements() -> impl Iterator<Item = Replacement> {
     let values = [
+        json!("a"),
         json!("a.mp4"),
         json!("https://example.com/"),
         json!(2),

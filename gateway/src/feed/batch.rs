@@ -54,7 +54,7 @@ impl BatchEvents {
         // there.
         let newest = batch.position.to_string();
         let epoch = batch.position.epoch;
-        let _ = gateway.positions.reach::<JobList>(&gateway.database, epoch, Some(&newest)).await;
+        let _ = gateway.reads.reach::<JobList>(Some(&newest)).await;
         let (known, sequence) =
             batch::statuses(&gateway.database, id).await.map_err(Problem::from)?;
         let mut jobs: HashMap<JobId, JobStatus> =

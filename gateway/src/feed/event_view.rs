@@ -1,12 +1,11 @@
 use std::time::Duration;
 
+use ffapi_commands::Commands;
 use ffapi_nats::{CodecError, Message, Position};
 use ffapi_projections::public_message;
 use poem::web::sse::Event;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-
-use crate::state::Gateway;
 
 /// The public form of one event, and whether it is the last one of its job or batch.
 #[derive(Debug, Clone)]
@@ -51,9 +50,9 @@ impl Logged {
     }
 
     /// Its public events; empty if it cannot be decoded.
-    pub(crate) async fn views(&self, gateway: &Gateway) -> &[EventView] {
+    pub(crate) async fn views(&self, commands: &Commands) -> &[EventView] {
         let translated = async || loop {
-            match translate(gateway, &self.message).await {
+            match translate(commands, &self.message).await {
                 Ok(views) => return views,
                 Err(CodecError::Unreadable(why)) => {
                     tracing::error!(sequence = self.message.sequence, why, "a message is skipped");
@@ -68,13 +67,13 @@ impl Logged {
 
 /// Translates a message of the log to its public events; none if it is internal.
 pub(crate) async fn translate(
-    gateway: &Gateway,
+    commands: &Commands,
     message: &Message,
 ) -> Result<Vec<EventView>, CodecError> {
-    let Some(public) = public_message::decode(gateway.commands.codec(), message).await? else {
+    let Some(public) = public_message::decode(commands.codec(), message).await? else {
         return Ok(vec![]);
     };
-    let epoch = gateway.commands.log().identity().epoch;
+    let epoch = commands.log().identity().epoch;
     let views = public.events.into_iter().map(|(index, event)| {
         let position = Position { epoch, sequence: message.sequence, index };
         let body = json!({

@@ -100,7 +100,7 @@ impl<S: EventSelector> Follow<S> {
 
     /// Processes the new events of a message.
     async fn process(&mut self, logged: &Logged) {
-        let views = logged.views(&self.gateway).await;
+        let views = logged.views(&self.gateway.commands).await;
         let new = views.partition_point(|view| view.position <= self.after);
         let new = views.get(new..).unwrap_or_default();
         self.ready.extend(self.selector.select(&logged.message, new));

@@ -186,7 +186,7 @@ async fn scan(
     loop {
         let page = log.page_within(&filter, from, PAGE).await?;
         for message in &page.messages {
-            let mut views = translate(gateway, message).await?;
+            let mut views = translate(&gateway.commands, message).await?;
             views.retain(|view| after.is_none_or(|after| view.position > after));
             if visit(message, views).is_break() {
                 return Ok(Scanned::Stopped);

@@ -8,14 +8,14 @@ use poem::{Request, error::ResponseError};
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{create::PriorityWord, reserve::reserve_again, show::JobBody};
+use super::{create::PriorityWord, in_log::job_in_log, reserve::reserve_again, show::JobBody};
 use crate::{
     auth::{Auth, Principal},
     if_match::version,
     problem::Problem,
-    queue_slots,
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 /// A change of a job's priority in the queue.
@@ -59,7 +59,7 @@ impl<'a> Act<'a> {
         let (tenant, id) = (&self.principal.tenant, self.id.to_string());
         let caller = caller(self.principal, self.request);
         gateway.commands.handle_if::<Job>(tenant.as_str(), &id, &caller, command, version).await?;
-        let found = gateway.job_in_log(tenant, self.id).await?;
+        let found = job_in_log(&gateway.commands, tenant, self.id).await?;
         let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
         let body = gateway.present(self.principal).job(&job);
         Ok(Reply::new(body).version(job.summary.version).position(position))
@@ -69,7 +69,7 @@ impl<'a> Act<'a> {
     pub(crate) async fn retry(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
         let tenant = &self.principal.tenant;
         let caller = caller(self.principal, self.request);
-        let mut slot = queue_slots::take(gateway, tenant, 1).await?;
+        let mut slot = gateway.queue_slots.take(tenant, 1).await?;
         // A job that cannot be retried is rejected by the aggregate, with the reason.
         reserve_again(gateway, tenant, &caller, self.id).await?;
         let lease = Some(slot.lease());

@@ -2,7 +2,7 @@ use ffapi_domain::{JobId, job::JobView};
 use poem_openapi::{Object, types::Any};
 use serde_json::{Map, Value, json};
 
-use super::show::without_signatures;
+use super::{in_log::job_in_log, show::without_signatures};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// The differences between two jobs.
@@ -34,7 +34,7 @@ pub(crate) async fn diff(
     with: Option<&str>,
 ) -> Result<Reply<200, Diff>, Problem> {
     let find = async |id: JobId| {
-        let found = gateway.job_in_log(&principal.tenant, id).await?;
+        let found = job_in_log(&gateway.commands, &principal.tenant, id).await?;
         found.map(|(job, _)| job).ok_or_else(|| Problem::not_found("job"))
     };
     let job = find(id).await?;

@@ -56,7 +56,7 @@ async fn history(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Result<Vec<Ev
     loop {
         let page = gateway.commands.log().page_within(&filter, from, feed::PAGE).await?;
         for message in &page.messages {
-            all.extend(translate(gateway, message).await?);
+            all.extend(translate(&gateway.commands, message).await?);
         }
         match page.messages.last() {
             Some(last) if page.has_more => from = last.sequence.saturating_add(1),

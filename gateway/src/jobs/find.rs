@@ -7,7 +7,7 @@ use ffapi_domain::{
 use ffapi_nats::Position;
 use ffapi_projections::{JobDetail, job_detail};
 
-use super::{show::JobBody, wait};
+use super::{in_log::job_in_log, show::JobBody, wait};
 use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
 
 /// Query parameters and headers of `GET /jobs/{id}`.
@@ -24,21 +24,18 @@ pub(crate) async fn find(
 ) -> Result<Reply<200, JobBody>, Problem> {
     let epoch = gateway.commands.log().identity().epoch;
     let tenant = &principal.tenant;
-    let newest = gateway.read_barrier.newest(gateway.commands.log(), tenant).await;
+    let newest = gateway.reads.newest(tenant).await;
     let wanted = query.min_position.as_deref().map(str::parse::<Position>);
     let own = |job: &JobView| job.summary.tenant == *tenant;
     // An invalid position is reported by `reach` below.
     let at_least = wanted.map_or(Some(0), |wanted| wanted.ok().map(|wanted| wanted.sequence));
     if query.prefer.is_none()
         && let Some(at_least) = at_least
-        && let Some((job, sequence)) = gateway.job_cache.get(&id, at_least, own)
+        && let Some((job, sequence)) = gateway.caches.jobs.get(&id, at_least, own)
     {
         return Ok(response(gateway, principal, &job, Position { epoch, sequence, index: 0 }));
     }
-    gateway
-        .positions
-        .reach::<JobDetail>(&gateway.database, epoch, query.min_position.as_deref())
-        .await?;
+    gateway.reads.reach::<JobDetail>(query.min_position.as_deref()).await?;
     if let Some(timeout) = wait::requested(query.prefer.as_deref()) {
         // Read from the log, because the read model may not have a new job yet.
         let state = gateway.commands.state::<Job>(tenant.as_str(), &id.to_string()).await?;
@@ -60,7 +57,7 @@ pub(super) async fn current(
     tenant: &Tenant,
     id: JobId,
 ) -> Result<(Arc<JobView>, Position), Problem> {
-    let newest = gateway.read_barrier.newest(gateway.commands.log(), tenant).await;
+    let newest = gateway.reads.newest(tenant).await;
     read(gateway, tenant, id, newest).await
 }
 
@@ -71,18 +68,18 @@ async fn read(
     id: JobId,
     newest: u64,
 ) -> Result<(Arc<JobView>, Position), Problem> {
-    let may_cache = gateway.job_cache.is_open();
-    if gateway.positions.has_reached::<JobDetail>(newest)
+    let may_cache = gateway.caches.jobs.is_open();
+    if gateway.reads.have_reached::<JobDetail>(newest)
         && let Some((job, sequence)) = job_detail::find(&gateway.database, tenant, id).await?
     {
         let job = Arc::new(job);
         if may_cache {
-            gateway.job_cache.insert(id, (Arc::clone(&job), sequence));
+            gateway.caches.jobs.insert(id, (Arc::clone(&job), sequence));
         }
         let epoch = gateway.commands.log().identity().epoch;
         return Ok((job, Position { epoch, sequence, index: 0 }));
     }
-    let found = gateway.job_in_log(tenant, id).await?;
+    let found = job_in_log(&gateway.commands, tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
     Ok((Arc::new(job), position))
 }
@@ -93,7 +90,7 @@ async fn in_log(
     principal: &Principal,
     id: JobId,
 ) -> Result<Reply<200, JobBody>, Problem> {
-    let found = gateway.job_in_log(&principal.tenant, id).await?;
+    let found = job_in_log(&gateway.commands, &principal.tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
     Ok(response(gateway, principal, &job, position))
 }

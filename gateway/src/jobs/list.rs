@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::show::SummaryBody;
 use crate::{
-    auth::Principal, page, positions, presets, problem::Problem, reply::Reply, state::Gateway,
+    auth::Principal, page, presets::apply, problem::Problem, reply::Reply, state::Gateway,
     tenant_slots,
 };
 
@@ -81,7 +81,7 @@ pub(crate) async fn list(
         filter.after = Some(open_cursor(cursor, &fingerprint)?);
     }
     let tenant = &principal.tenant;
-    positions::catch_up::<JobList>(gateway, tenant, query.min_position.as_deref()).await?;
+    gateway.reads.catch_up::<JobList>(tenant, query.min_position.as_deref()).await?;
     let more = limit.saturating_add(1);
     let _slot = tenant_slots::of_list(tenant).await?;
     let mut rows = job_list::page(&gateway.database, tenant, &filter, more).await?;
@@ -170,7 +170,7 @@ async fn used_preset(
         Some(PresetOwner::Operator)
     } else {
         let newest = PresetSelector { version: None, ..wanted.clone() };
-        let found = presets::find(gateway, tenant, &newest).await?;
+        let found = apply::find(gateway, tenant, &newest).await?;
         found.and_then(|found| UsedPreset::from(found.pinned).owner)
     };
     Ok(UsedPreset { name: wanted.name, version: wanted.version, owner })

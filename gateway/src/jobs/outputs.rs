@@ -3,8 +3,8 @@
 mod delete;
 mod download_limits;
 mod file_response;
-pub(crate) mod index;
 mod list;
+mod lookup;
 mod read;
 
 use std::sync::Arc;
@@ -25,7 +25,8 @@ use super::{job_id, show::JobBody};
 use crate::{
     auth::{Auth, ReadAuth},
     reply::{Raw, Reply},
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 pub(crate) struct Outputs;

@@ -3,42 +3,24 @@
 
 use std::time::Duration;
 
+use super::{
+    show::{JobBody, SummaryBody, show, summary},
+    urls::JobUrls,
+    usage::UsageBody,
+};
+use crate::{
+    auth::{CredentialKind, Principal, Token, TokenScope},
+    clock,
+    output_expiry::expiry,
+    playback,
+    state::Gateway,
+};
 use ffapi_domain::{
     JobId, Personal, Timestamp,
     job::{JobStatus, JobSummary, JobView, PlaybackOutputs, output_path, output_url_name},
     key::Scope,
     location::Location,
-    retention::RetentionPeriods,
 };
-use poem_openapi::Object;
-
-use super::{
-    show::{JobBody, SummaryBody, show, summary},
-    usage::UsageBody,
-};
-use crate::{
-    auth::{CredentialKind, Principal, Token, TokenScope},
-    clock, playback,
-    state::Gateway,
-};
-
-/// URLs of a completed job's outputs. For readers with an API key they have a token in
-/// their path: browsers and players open them without further credentials, for a day at least.
-#[derive(Debug, Default, Object)]
-#[oai(skip_serializing_if_is_none)]
-#[expect(clippy::struct_field_names, reason = "the names in JSON, beside other fields of a job")]
-pub(crate) struct JobUrls {
-    /// What a player opens: the HLS playlist, the DASH manifest or the media file.
-    playback_url: Option<String>,
-    /// The DASH manifest, if there is one.
-    dash_url: Option<String>,
-    /// An image to be shown before playback starts.
-    poster_url: Option<String>,
-    /// The WebVTT index of the preview images along the timeline.
-    sprite_url: Option<String>,
-    /// The file, to be saved, if the job has a single one.
-    download_url: Option<String>,
-}
 
 /// Presents jobs to a principal.
 #[derive(Debug, Clone, Copy)]
@@ -140,16 +122,6 @@ impl Presenter<'_> {
         });
         tokens.find(|token| !credentials.is_token_revoked(*key, &Token::id(token)))
     }
-}
-
-/// When the outputs of a completed job will be deleted; none if they are kept permanently, or are deleted
-/// already.
-pub(super) fn expiry(job: &JobSummary, retention: RetentionPeriods) -> Option<Timestamp> {
-    if job.status != JobStatus::Completed || job.outputs_expired_at.is_some() {
-        return None;
-    }
-    let usual = || Some(job.completed_at?.plus(retention.outputs?));
-    if job.keep.is_some() { job.keep_until } else { usual() }
 }
 
 /// The expiry of a token that is made now, in milliseconds since 1970.

@@ -60,7 +60,7 @@ pub(crate) async fn rerun_spec(
         }
         body.extend(overrides);
         presets::apply(gateway, tenant, recorded.request.kind(), &mut body).await?;
-        let capabilities = gateway.media_capabilities();
+        let capabilities = gateway.workers.media_capabilities();
         let spec =
             create::checked_spec(recorded.request.kind(), Value::Object(body), &capabilities);
         let spec = spec.map_err(|problem| problem.within("/overrides"))?;

@@ -8,6 +8,7 @@ use ffapi_domain::{
     output::{Output, OutputCommand, OutputRejection, Reservation},
 };
 
+use super::in_log::job_in_log;
 use crate::{
     clock,
     problem::{Kind, Problem},
@@ -49,7 +50,7 @@ pub(crate) async fn retryable(
     tenant: &Tenant,
     job: JobId,
 ) -> Result<Option<Retryable>, Problem> {
-    let found = gateway.job_in_log(tenant, job).await?;
+    let found = job_in_log(&gateway.commands, tenant, job).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
     let JobSummary { status, attempt, output, .. } = &job.summary;
     let has_ended = matches!(status, JobStatus::Failed | JobStatus::Cancelled);

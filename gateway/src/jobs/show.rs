@@ -10,7 +10,7 @@ use ffapi_domain::{
 use poem_openapi::{Object, types::Any};
 use serde_json::{Value, json};
 
-use super::{present::JobUrls, usage::UsageBody};
+use super::{urls::JobUrls, usage::UsageBody};
 use crate::media;
 
 /// A job without its request, attempts and outputs.

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::{
     check_media::check_media,
     create::{Create, checked_spec},
+    in_log::job_in_log,
     input_jobs::{self, BatchRequests},
     reserve,
     show::JobBody,
@@ -35,9 +36,9 @@ use crate::{
     metrics::{self, Limit},
     presets,
     problem::{Kind, Problem},
-    queue_slots,
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
     stores, uploads,
     webhooks::account_secret,
 };
@@ -74,7 +75,7 @@ pub(crate) async fn submit<B: Create + DeserializeOwned>(
     if let Some(fields) = json.as_object_mut() {
         presets::apply(gateway, &principal.tenant, kind, fields).await?;
     }
-    let spec = checked_spec(kind, json, &gateway.media_capabilities())?;
+    let spec = checked_spec(kind, json, &gateway.workers.media_capabilities())?;
     submit_spec(gateway, context, spec, prefer).await
 }
 
@@ -92,8 +93,10 @@ pub(crate) async fn replay(
     prefer: Option<&str>,
 ) -> Result<Option<Reply<201, Submitted>>, Problem> {
     let Some(key) = &context.key else { return Ok(None) };
-    let Some(id) = key.earlier(gateway, context.principal).await? else { return Ok(None) };
-    if gateway.job_in_log(&context.principal.tenant, id).await?.is_none() {
+    let Some(id) = key.earlier(&gateway.idempotency, &context.principal.tenant).await? else {
+        return Ok(None);
+    };
+    if job_in_log(&gateway.commands, &context.principal.tenant, id).await?.is_none() {
         // The earlier request did not get beyond the reservation; this one continues it.
         return Ok(None);
     }
@@ -120,15 +123,15 @@ pub(crate) async fn submit_spec(
     let mut id = JobId::from_uuid(Uuid::now_v7());
     failpoint::hit("gateway.before_key");
     if let Some(key) = key {
-        id = key.reserve(gateway, principal, &id).await?;
-        if gateway.job_in_log(tenant, id).await?.is_some() {
+        id = key.reserve(&gateway.idempotency, &principal.tenant, &id).await?;
+        if job_in_log(&gateway.commands, tenant, id).await?.is_some() {
             let outcome = SubmitOutcome { id, warnings, replayed: true };
             return submitted(gateway, principal, outcome, prefer).await;
         }
     }
     failpoint::hit("gateway.after_key");
     let caller = caller(principal, request);
-    let mut slot = queue_slots::take(gateway, tenant, 1).await?;
+    let mut slot = gateway.queue_slots.take(tenant, 1).await?;
     spec_size::spend(gateway, tenant, size).await?;
     spec.lease = Some(slot.lease());
     if let Some(output) = spec.request.output().and_then(Personal::as_ref) {
@@ -199,7 +202,7 @@ async fn submitted(
     if let Some(timeout) = wait {
         wait::until_over(gateway, tenant, id, timeout).await;
     }
-    let found = gateway.job_in_log(tenant, id).await?;
+    let found = job_in_log(&gateway.commands, tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
     let body = Submitted { job: gateway.present(principal).job(&job), warnings };
     let reply = Reply::new(body)
@@ -228,7 +231,7 @@ pub(crate) async fn precheck(
 fn check_hardware(gateway: &Gateway, wanted: Option<Hardware>) -> Result<Vec<String>, Problem> {
     let Some(wanted) = wanted else { return Ok(vec![]) };
     // Without a live worker nothing is known about hardware, and the job waits for one.
-    let Some(capabilities) = gateway.capabilities() else { return Ok(vec![]) };
+    let Some(capabilities) = gateway.workers.capabilities() else { return Ok(vec![]) };
     wanted
         .check(&capabilities.devices)
         .map_err(|refusal| Problem::field(Kind::Invalid, &refusal.pointer, refusal.detail))?;
@@ -246,7 +249,7 @@ async fn check_request(
     request: &MediaRequest,
     batch: &BatchRequests<'_>,
 ) -> Result<(), Problem> {
-    check_media(request, &gateway.media_capabilities())?;
+    check_media(request, &gateway.workers.media_capabilities())?;
     input_jobs::check(gateway, &principal.tenant, request, batch).await?;
     for (input, _) in request.inputs() {
         if let Some(Location::Web(url)) = input.as_ref() {

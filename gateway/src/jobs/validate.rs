@@ -96,10 +96,10 @@ pub(super) async fn resolve(
     mut body: KindBody,
 ) -> Result<ResolvedPlan, Problem> {
     presets::apply(gateway, &principal.tenant, &body.kind, &mut body.fields.all).await?;
-    let mut spec = body.spec(&gateway.media_capabilities())?;
+    let mut spec = body.spec(&gateway.workers.media_capabilities())?;
     stores::resolve(gateway, &principal.tenant, &mut spec.request)?;
     let warnings = submit::precheck(gateway, principal, &spec, &BatchRequests::new()).await?;
-    let devices = gateway.capabilities().map(|found| found.devices).unwrap_or_default();
+    let devices = gateway.workers.capabilities().map(|found| found.devices).unwrap_or_default();
     let (tenant, request) = (principal.tenant.clone(), spec.request);
     let question = PlanRequest { tenant, request, hardware: spec.hardware, devices };
     let question = serde_json::to_vec(&question)

@@ -18,7 +18,8 @@ use crate::{
     if_match::version,
     problem::Problem,
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 /// A command for one key.

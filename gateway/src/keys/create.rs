@@ -19,7 +19,8 @@ use crate::{
     clock, idempotency,
     problem::{Kind, Problem},
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 /// A key that a request asks for.
@@ -80,7 +81,7 @@ pub(super) async fn create(
     let mut minted = mint(gateway.credentials.pepper(), id, crate::random::bytes()?);
     let key = idempotency::Key::of("api-keys", key, body.fingerprint)?;
     if let Some(key) = &key
-        && let Some(id) = key.earlier(gateway, principal).await?
+        && let Some(id) = key.earlier(&gateway.idempotency, &principal.tenant).await?
         && let Some(known) = known(gateway, id).await?
     {
         return Ok(replayed(&known));
@@ -88,7 +89,7 @@ pub(super) async fn create(
     // A rejected command must not take a slot or reserve the idempotency key.
     Key::decide(&KeyState::Unknown, command(&minted))?;
     if let Some(key) = key {
-        id = key.reserve(gateway, principal, &id).await?;
+        id = key.reserve(&gateway.idempotency, &principal.tenant, &id).await?;
         if let Some(known) = known(gateway, id).await? {
             return Ok(replayed(&known));
         }

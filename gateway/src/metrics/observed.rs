@@ -9,7 +9,7 @@ use super::{
     labels::{ConnectionLimit, Limit, UploadOutcome, reason},
     meter,
 };
-use crate::{auth::AuthError, row_cache::CacheStats, state::Gateway};
+use crate::{auth::AuthError, cache_stats, row_cache::CacheStats, state::Gateway};
 
 /// Starts with every known counter at zero, so that the first event of each is an increase, and reads
 /// the state of this gateway whenever metrics are.
@@ -66,5 +66,5 @@ pub(crate) fn observe(gateway: &Arc<Gateway>) {
 }
 
 fn caches(gateway: &Weak<Gateway>) -> Vec<(&'static str, CacheStats)> {
-    gateway.upgrade().map(|gateway| gateway.cache_stats().to_vec()).unwrap_or_default()
+    gateway.upgrade().map(|gateway| cache_stats::stats(&gateway).collect()).unwrap_or_default()
 }

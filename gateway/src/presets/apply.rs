@@ -74,12 +74,12 @@ pub(super) async fn of(
     name: &str,
 ) -> Result<Arc<PresetState>, Problem> {
     let key = (owner.to_owned(), name.to_owned());
-    if let Some((state, _)) = gateway.preset_cache.get(&key, 0, |_| true) {
+    if let Some((state, _)) = gateway.caches.presets.get(&key, 0, |_| true) {
         return Ok(state);
     }
     let (state, sequence) = current(gateway, owner, name).await?;
     let state = Arc::new(state);
-    gateway.preset_cache.insert(key, (Arc::clone(&state), sequence));
+    gateway.caches.presets.insert(key, (Arc::clone(&state), sequence));
     Ok(state)
 }
 

@@ -178,7 +178,7 @@ pub(super) async fn create(
         let (state, _) = current(gateway, owner, &name).await?;
         // The version that it would create; the same request may have created it already.
         let next = state.versions.keys().next_back().map_or(1, |newest| newest.saturating_add(1));
-        let version: u32 = key.reserve(gateway, principal, &next).await?;
+        let version: u32 = key.reserve(&gateway.idempotency, &principal.tenant, &next).await?;
         if state.versions.get(&version).is_some_and(|earlier| earlier.body == body) {
             let shown = show::of(gateway, owner, &name, Some(version)).await?;
             return Ok(shown.location(location).replayed(true));
@@ -247,5 +247,5 @@ pub(super) async fn delete(
 /// log.
 fn invalidate(gateway: &Gateway, owner: &str, name: &str, handled: CommandOutcome) {
     let key = (owner.to_owned(), name.to_owned());
-    gateway.preset_cache.invalidate(&key, handled.position.sequence);
+    gateway.caches.presets.invalidate(&key, handled.position.sequence);
 }

@@ -12,7 +12,6 @@ use crate::{
     body::StrictJson,
     idempotency::Key,
     jobs::rerun::rerun_spec,
-    positions,
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -68,7 +67,7 @@ pub(super) async fn rerun(
         oldest_first: true,
         ..Filter::default()
     };
-    positions::catch_up::<JobList>(gateway, tenant, None).await?;
+    gateway.reads.catch_up::<JobList>(tenant, None).await?;
     let _slot = tenant_slots::of_list(tenant).await?;
     let jobs = job_list::page(&gateway.database, tenant, &filter, MAX_JOBS).await?;
     if jobs.is_empty() {

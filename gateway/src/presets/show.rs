@@ -10,9 +10,7 @@ use poem_openapi::{Object, types::Any};
 use serde_json::Value;
 
 use super::apply;
-use crate::{
-    auth::Principal, page, positions, problem::Problem, reply::Reply, state::Gateway, tenant_slots,
-};
+use crate::{auth::Principal, page, problem::Problem, reply::Reply, state::Gateway, tenant_slots};
 
 /// A version of a preset.
 #[derive(Debug, Object)]
@@ -93,7 +91,7 @@ pub(super) async fn list(
     let limit = page::limit(query.limit, "presets")?;
     let after: Option<ListPosition> = page::after(query.cursor.as_deref())?;
     let min_position = query.min_position.as_deref();
-    positions::catch_up::<Presets>(gateway, &principal.tenant, min_position).await?;
+    gateway.reads.catch_up::<Presets>(&principal.tenant, min_position).await?;
     let _slot = tenant_slots::of_list(&principal.tenant).await?;
     let after = after.map(|ListPosition { name, tenant }| (name, tenant));
     let more = limit.saturating_add(1);

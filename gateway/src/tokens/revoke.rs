@@ -11,7 +11,8 @@ use crate::{
     clock, playback,
     problem::{Kind, Problem},
     reply::Reply,
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 /// A token that is no longer to be accepted.

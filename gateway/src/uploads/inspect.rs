@@ -8,7 +8,6 @@ use ffapi_domain::{
     location::Location,
     media::{PROBE_UPLOAD, PROBE_UPLOAD_TIMEOUT, ProbeUploadRequest, ProbeUploadResponse},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -18,21 +17,6 @@ use crate::{
     scanner::OnFailure,
     state::Gateway,
 };
-
-/// What happens to an upload that no worker could inspect.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InspectionConfig {
-    /// Whether it is accepted, the default, or refused. If accepted, its first job finds out what
-    /// it is.
-    pub on_failure: OnFailure,
-}
-
-impl Default for InspectionConfig {
-    fn default() -> Self {
-        Self { on_failure: OnFailure::Accept }
-    }
-}
 
 /// Maximum size in bytes of the stored probe result; a larger one is stored without tags and
 /// chapters.
@@ -50,7 +34,7 @@ pub(super) async fn inspect(
     sha256: &str,
 ) -> Result<Option<Arc<Value>>, Problem> {
     let cache_key = (principal.tenant.clone(), sha256.to_owned());
-    if let Some((facts, _)) = gateway.probe_cache.get(&cache_key, 0, |_| true) {
+    if let Some((facts, _)) = gateway.caches.probes.get(&cache_key, 0, |_| true) {
         return Ok(Some(facts));
     }
     let question =
@@ -63,7 +47,7 @@ pub(super) async fn inspect(
     match answer {
         Some(ProbeUploadResponse::Is(facts)) => {
             let facts = Arc::new(shorten(facts));
-            gateway.probe_cache.insert(cache_key, (Arc::clone(&facts), 0));
+            gateway.caches.probes.insert(cache_key, (Arc::clone(&facts), 0));
             Ok(Some(facts))
         }
         Some(ProbeUploadResponse::IsNot { code, message }) if is_fault_of_file(code) => {

@@ -7,9 +7,7 @@ use poem::http::Uri;
 use poem_openapi::Object;
 
 use super::stored::expires_at;
-use crate::{
-    auth::Principal, page, positions, problem::Problem, reply::Reply, state::Gateway, tenant_slots,
-};
+use crate::{auth::Principal, page, problem::Problem, reply::Reply, state::Gateway, tenant_slots};
 
 /// An upload in a list.
 #[derive(Debug, Object)]
@@ -54,7 +52,7 @@ pub(super) async fn list(
     let limit = page::limit(query.limit, "uploads")?;
     let before: Option<UploadId> = page::after(query.cursor.as_deref())?;
     let tenant = &principal.tenant;
-    positions::catch_up::<Uploads>(gateway, tenant, query.min_position.as_deref()).await?;
+    gateway.reads.catch_up::<Uploads>(tenant, query.min_position.as_deref()).await?;
     let _slot = tenant_slots::of_list(tenant).await?;
     let completed_after = gateway.credentials.account(tenant).begins_after;
     let filter = UploadFilter { completed_after, before };

@@ -22,11 +22,11 @@ pub(super) async fn reserve(
     key: Key,
     own: UploadId,
 ) -> Result<Reserved, Problem> {
-    let id = match key.reserve(gateway, principal, &own).await {
+    let id = match key.reserve(&gateway.idempotency, &principal.tenant, &own).await {
         Ok(id) => id,
-        Err(problem) => {
+        Err(error) => {
             storage.forget(own).await?;
-            return Err(problem);
+            return Err(error.into());
         }
     };
     let state = stored::state(gateway, &principal.tenant, id).await?;

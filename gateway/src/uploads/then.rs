@@ -36,7 +36,7 @@ pub(crate) async fn spec(
     }
     then.insert("input".to_owned(), input.to_string().into());
     presets::apply(gateway, tenant, &kind, &mut then).await?;
-    create::checked_spec(&kind, Value::Object(then), &gateway.media_capabilities())
+    create::checked_spec(&kind, Value::Object(then), &gateway.workers.media_capabilities())
 }
 
 /// Submits the job of a ticket once, however often its file is sent.

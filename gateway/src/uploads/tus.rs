@@ -33,7 +33,8 @@ use crate::{
     auth::Principal,
     playback,
     problem::{Kind, Problem},
-    state::{Gateway, caller},
+    request_context::caller,
+    state::Gateway,
 };
 
 const UPLOADS: &str = "/api/v1/uploads";

@@ -14,12 +14,8 @@ use super::{
     show::{self, WebhookShown},
 };
 use crate::{
-    auth::Principal,
-    body::Unread,
-    idempotency,
-    problem::Problem,
-    reply::Reply,
-    state::{Gateway, caller},
+    auth::Principal, body::Unread, idempotency, problem::Problem, reply::Reply,
+    request_context::caller, state::Gateway,
 };
 
 /// Creates a webhook; its secret is only in the response.
@@ -34,7 +30,7 @@ pub(super) async fn create(
     let tenant = &principal.tenant;
     let mut id = WebhookId::from_uuid(Uuid::now_v7());
     if let Some(key) = idempotency::Key::of("webhooks", key, body.fingerprint)? {
-        id = key.reserve(gateway, principal, &id).await?;
+        id = key.reserve(&gateway.idempotency, &principal.tenant, &id).await?;
         if let Some(found) = show::in_log(gateway, tenant, id).await? {
             return Ok(response(&found, None).replayed(true));
         }

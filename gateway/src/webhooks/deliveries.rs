@@ -9,8 +9,7 @@ use poem_openapi::Object;
 
 use super::{show, waiting::Waiting};
 use crate::{
-    auth::Principal, clock, page, positions, problem::Problem, reply::Reply, state::Gateway,
-    tenant_slots,
+    auth::Principal, clock, page, problem::Problem, reply::Reply, state::Gateway, tenant_slots,
 };
 
 /// The delivery of one event to one endpoint.
@@ -105,7 +104,7 @@ pub(super) async fn list(
     }
     let tenant = &principal.tenant;
     // The endpoint of a single job or batch is not an aggregate, but has rows as well.
-    positions::catch_up::<Webhooks>(gateway, tenant, query.min_position.as_deref()).await?;
+    gateway.reads.catch_up::<Webhooks>(tenant, query.min_position.as_deref()).await?;
     let _slot = tenant_slots::of_list(tenant).await?;
     if !webhooks::endpoint_exists(&gateway.database, tenant, id).await? {
         show::find(gateway, principal, id).await?;

@@ -3,10 +3,7 @@ use std::collections::BTreeSet;
 use ffapi_commands::{Caller, HandleError};
 use ffapi_domain::{
     Personal, Tenant, WebhookId,
-    webhook::{
-        Webhook, WebhookCensus, WebhookQuota, WebhookQuotaCommand, WebhookQuotaRejection,
-        WebhookState,
-    },
+    webhook::{Webhook, WebhookCensus, WebhookQuota, WebhookQuotaCommand, WebhookState},
 };
 
 use super::show;
@@ -96,10 +93,4 @@ fn digest(gateway: &Gateway, tenant: &Tenant, target: &Target<'_>) -> Result<Str
     let signature = gateway.credentials.pepper().sign(message.as_bytes());
     let signature = signature.ok_or_else(|| Problem::new(Kind::Internal, "no pepper"))?;
     Ok(hex::encode(signature))
-}
-
-impl From<WebhookQuotaRejection> for Problem {
-    fn from(rejection: WebhookQuotaRejection) -> Self {
-        Self::new(Kind::Conflict, rejection.to_string())
-    }
 }

@@ -10,8 +10,8 @@ use poem_openapi::Object;
 
 use super::secret;
 use crate::{
-    auth::Principal, clock, join_in_chunks::join_in_chunks, page, positions, problem::Problem,
-    reply::Reply, state::Gateway, tenant_slots,
+    auth::Principal, clock, join_in_chunks::join_in_chunks, page, problem::Problem, reply::Reply,
+    state::Gateway, tenant_slots,
 };
 
 /// A webhook.
@@ -137,7 +137,7 @@ pub(super) async fn list(
     let limit = page::limit(query.limit, "webhooks")?;
     let after: Option<WebhookId> = page::after(query.cursor.as_deref())?;
     let min_position = query.min_position.as_deref();
-    positions::catch_up::<Webhooks>(gateway, &principal.tenant, min_position).await?;
+    gateway.reads.catch_up::<Webhooks>(&principal.tenant, min_position).await?;
     let _slot = tenant_slots::of_list(&principal.tenant).await?;
     let more = limit.saturating_add(1);
     let mut rows =

@@ -14,6 +14,7 @@ use ffapi_nats::failpoint;
 use crate::{
     auth::Principal,
     if_match::version,
+    jobs::in_log::job_in_log,
     jobs::show::JobBody,
     problem::{Kind, Problem},
     reply::Reply,
@@ -44,7 +45,7 @@ pub(super) async fn delete(
     let busy = || Problem::rate_limited("outputs of other jobs are being deleted; try again", 1);
     let _slot = DELETIONS.acquire(&tenant).await.ok_or_else(busy)?;
     uncancelled(carry_out(Arc::clone(gateway), tenant.clone(), deletion)).await?;
-    let found = gateway.job_in_log(&tenant, id).await?;
+    let found = job_in_log(&gateway.commands, &tenant, id).await?;
     let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
     let body = gateway.present(principal).job(&job);
     Ok(Reply::new(body).version(job.summary.version).position(position))
@@ -57,7 +58,7 @@ async fn carry_out(
 ) -> Result<(), Problem> {
     let Deletion { id, name, if_match, caller } = deletion;
     let wanted = if_match.as_deref().map(version).transpose()?.flatten();
-    let found = gateway.job_in_log(&tenant, id).await?;
+    let found = job_in_log(&gateway.commands, &tenant, id).await?;
     let (job, _) = found.ok_or_else(|| Problem::not_found("job"))?;
     if wanted.is_some_and(|wanted| wanted != job.summary.version) {
         let detail = format!("the job's current version is {}", job.summary.version);

@@ -5,7 +5,7 @@ use poem::Body;
 use super::{
     download_limits,
     file_response::{FileRequest, Sent, ServedFile},
-    index,
+    lookup,
 };
 use crate::{
     auth::{Principal, while_authorized},
@@ -23,7 +23,7 @@ pub(super) async fn read(
     request: FileRequest<'_>,
 ) -> Result<Raw, Problem> {
     let tenant = &principal.tenant;
-    let index = index::find(gateway, tenant, id).await?;
+    let index = lookup::find(gateway, tenant, id).await?;
     if index.status != JobStatus::Completed {
         let status = index.status.as_str();
         let detail = format!("the job is {status}; outputs exist once it is completed");

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock,
     problem::{Kind, Problem},
-    state::caller,
+    request_context::caller,
     uploads::receive::Uploader,
 };
 

@@ -11,7 +11,7 @@ use crate::{
     content_sniffing,
     problem::Problem,
     state::Gateway,
-    storage_holds::{self, StorageNeed},
+    storage_holds::StorageNeed,
     uploads::receive::{IncomingFile, Received, Uploader, receive},
 };
 
@@ -29,7 +29,7 @@ pub(super) async fn finish(
     let size = sources.iter().map(|(_, partial)| partial.size()).sum();
     let name = metadata.as_deref().map(metadata::file_name).transpose()?.flatten();
     let need = StorageNeed::Exactly(size);
-    let hold = storage_holds::hold(&gateway, &tenant, uploader.caller(), id, need).await?;
+    let hold = gateway.storage_holds.hold(&tenant, uploader.caller(), id, need).await?;
     let streams: Vec<_> =
         sources.iter().map(|(id, partial)| storage.read_partial(*id, partial)).collect();
     let bytes = stream::iter(streams).flatten();
