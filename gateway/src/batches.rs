@@ -4,7 +4,6 @@ mod body;
 mod cancel;
 mod carry_out;
 mod create;
-mod job_rate;
 mod names;
 mod retry;
 mod show;

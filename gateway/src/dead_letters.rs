@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use ffapi_commands::{Caller, HandleError};
+use ffapi_commands::Caller;
 use ffapi_domain::{
     BadTenant, JobId, Tenant,
-    job::{FailureCode, Job, JobCommand, JobView},
+    job::{FailureCode, JobView},
     key::Scope,
 };
 use ffapi_projections::{JobDetail, job_detail};
@@ -19,7 +19,7 @@ use crate::{
     auth::Auth,
     body::StrictJson,
     jobs::{
-        reserve::reserve_again,
+        retry::retry,
         show::{JobBody, show},
     },
     join_in_chunks::join_in_chunks,
@@ -191,19 +191,11 @@ impl DeadLetters {
         let (gateway, caller) = (&**gateway, &caller);
         let retries = chosen.iter().map(|(id, tenant)| {
             async move {
-                let name = id.to_string();
                 gateway.must_be_open(tenant).ok()?;
-                // If the account's queue is full, it stays a dead letter.
-                let mut slot = gateway.queue_slots.take(tenant, 1).await.ok()?;
-                // If another job has reserved its output, it stays a dead letter.
-                reserve_again(gateway, tenant, caller, *id).await.ok().filter(|retry| *retry)?;
-                let command = JobCommand::Retry { lease: Some(slot.lease()) };
-                let (tenant, commands) = (tenant.as_str(), &gateway.commands);
-                slot.spend(1);
-                let retried = commands.handle::<Job>(tenant, &name, caller, command).await;
-                slot.refund(u32::from(matches!(retried, Err(HandleError::Rejected(_)))));
-                // A rejection means that it was retried by another request.
-                retried.ok().map(|handled| (name, handled.position))
+                // It stays a dead letter if the account's queue is full, another job has reserved its
+                // output, or another request has retried it.
+                let retried = retry(gateway, tenant, caller, *id, None).await.ok()?;
+                Some((id.to_string(), retried.position))
             }
             .boxed()
         });

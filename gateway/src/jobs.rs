@@ -15,7 +15,7 @@ mod logs;
 pub(crate) mod outputs;
 mod present;
 pub(crate) mod rerun;
-pub(crate) mod reserve;
+pub(crate) mod retry;
 pub(crate) mod show;
 pub(crate) mod spec_size;
 pub(crate) mod submit;

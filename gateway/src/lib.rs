@@ -33,6 +33,7 @@ mod hourly_limit;
 mod http_date;
 mod idempotency;
 mod if_match;
+mod intake;
 mod jobs;
 mod join_in_chunks;
 mod keys;

@@ -120,10 +120,10 @@ impl Slots {
         self.lease
     }
 
-    /// Marks slots as spent. Called before the command is sent: the request may be cancelled while
+    /// Marks all slots as spent; returns their number. Called before the command is sent: the request may be cancelled while
     /// it waits for the log, and slots that may be spent must not be used again.
-    pub(crate) const fn spend(&mut self, count: u32) {
-        self.count = self.count.saturating_sub(count);
+    pub(crate) const fn spend_all(&mut self) -> u32 {
+        std::mem::replace(&mut self.count, 0)
     }
 
     /// Marks slots as unspent again, after the command was rejected.

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use ffapi_commands::{Caller, HandleError};
+use ffapi_commands::HandleError;
 use ffapi_domain::{
     BatchId, Personal,
     batch::{Batch, BatchCommand, BatchJob, BatchRejection, BatchSpec, Cycle, waves},
@@ -15,7 +15,6 @@ use uuid::Uuid;
 use super::{
     body::{BatchBody, DEFAULT_PARALLEL},
     carry_out::carry_out,
-    job_rate,
     show::{self, BatchShown},
     specs::Specs,
 };
@@ -23,10 +22,9 @@ use crate::{
     auth::Principal,
     body::StrictJson,
     idempotency::Key,
+    intake::{Admission, BATCH_SUBMIT_TIME, Load, OutputClaim, reserve_all, undo_if_closed},
     jobs::{
         input_jobs::BatchRequests,
-        reserve::{BATCH_SUBMIT_TIME, Claim, check_free, reserve},
-        spec_size,
         submit::{check_callback, precheck},
     },
     join_in_chunks::join_in_chunks,
@@ -112,10 +110,8 @@ pub(crate) async fn submit(
         }
     }
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
-    let mut slots = gateway.queue_slots.take(tenant, count).await?;
-    job_rate::spend(gateway, tenant, count).await?;
-    spec_size::spend(gateway, tenant, bytes).await?;
-    let lease = Some(slots.lease());
+    let admission = Admission::of(gateway, tenant, Load::batch(count, bytes)).await?;
+    let lease = admission.lease();
     let jobs: Vec<(String, BatchJob)> = (0..)
         .zip(specs)
         .map(|(index, (part, job))| {
@@ -124,20 +120,22 @@ pub(crate) async fn submit(
         })
         .collect();
     let caller = caller(principal, request);
-    if let Err(problem) = reserve_all(gateway, principal, &caller, &jobs).await {
-        job_rate::refund(gateway, tenant, count).await;
-        return Err(problem);
-    }
+    let claims: Vec<OutputClaim<'_>> = jobs
+        .iter()
+        .filter_map(|(part, job)| {
+            let claim = OutputClaim::of_new(job.id, &job.spec, BATCH_SUBMIT_TIME)?;
+            Some(OutputClaim { part, ..claim })
+        })
+        .collect();
+    reserve_all(gateway, tenant, &caller, &claims).await?;
     let jobs: Vec<BatchJob> = jobs.into_iter().map(|(_, job)| job).collect();
     failpoint::hit("gateway.before_batch");
     let spec =
         BatchSpec { name: Personal::Clear(name), max_parallel, callback, jobs: jobs.clone() };
     let command = BatchCommand::Submit { spec: Box::new(spec) };
-    slots.spend(count);
-    let outcome =
-        gateway.commands.handle::<Batch>(tenant.as_str(), &id.to_string(), &caller, command).await;
-    slots.refund(if matches!(outcome, Err(HandleError::Rejected(_))) { count } else { 0 });
-    let replayed = match outcome {
+    let batch = id.to_string();
+    let submit = gateway.commands.handle::<Batch>(tenant.as_str(), &batch, &caller, command);
+    let replayed = match admission.spend(submit).await {
         Ok(_) => {
             failpoint::hit("gateway.after_batch");
             for wave in waves {
@@ -156,13 +154,7 @@ pub(crate) async fn submit(
         Err(HandleError::Rejected(BatchRejection::AlreadySubmitted)) => true,
         Err(error) => return Err(error.into()),
     };
-    if let Err(problem) = gateway.must_be_open(tenant) {
-        // The erasure of the account began in between. If this gateway does not know of it yet, the
-        // conductor cancels the batch, which comes after the closing event in the log.
-        let (tenant, id, cancel) = (tenant.as_str(), id.to_string(), BatchCommand::Cancel);
-        let _ = gateway.commands.handle::<Batch>(tenant, &id, &caller, cancel).await;
-        return Err(problem);
-    }
+    undo_if_closed::<Batch>(gateway, tenant, &batch, &caller, BatchCommand::Cancel).await?;
     let shown = show::in_log(gateway, tenant, id).await?;
     let shown = shown.ok_or_else(|| Problem::not_found("batch"))?;
     Ok(response(shown, id, warnings, replayed))
@@ -220,37 +212,4 @@ async fn precheck_all(
         Some(problem) => Err(problem),
         None => Ok(warnings.into_iter().collect()),
     }
-}
-
-/// Reserves the output of every job: no two live jobs write the same file. All of them are checked
-/// before the first is reserved, so that a corrected batch can follow at once.
-async fn reserve_all(
-    gateway: &Gateway,
-    principal: &Principal,
-    caller: &Caller,
-    jobs: &[(String, BatchJob)],
-) -> Result<(), Problem> {
-    let checks = jobs.iter().map(|(part, job)| {
-        async move {
-            let Some(output) = job.spec.request.output().and_then(Personal::as_ref) else {
-                return Ok(());
-            };
-            let checked = check_free(gateway, &principal.tenant, job.id, output).await;
-            checked.map_err(|problem| problem.within(part))
-        }
-        .boxed()
-    });
-    join_in_chunks(checks).await.into_iter().collect::<Result<(), Problem>>()?;
-    let reservations = jobs.iter().map(|(part, job)| {
-        async move {
-            let Some(output) = job.spec.request.output().and_then(Personal::as_ref) else {
-                return Ok(());
-            };
-            let claim = Claim::of_new(job.id, BATCH_SUBMIT_TIME);
-            let reserved = reserve(gateway, &principal.tenant, caller, claim, output).await;
-            reserved.map_err(|problem| problem.within(part))
-        }
-        .boxed()
-    });
-    join_in_chunks(reservations).await.into_iter().collect()
 }

@@ -4,11 +4,11 @@ use ffapi_domain::{
     key::Scope,
 };
 use ffapi_nats::failpoint;
-use poem::{Request, error::ResponseError};
+use poem::Request;
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{create::PriorityWord, in_log::job_in_log, reserve::reserve_again, show::JobBody};
+use super::{create::PriorityWord, in_log::job_in_log, retry::retry, show::JobBody};
 use crate::{
     auth::{Auth, Principal},
     if_match::version,
@@ -55,29 +55,34 @@ impl<'a> Act<'a> {
         gateway: &Gateway,
         command: JobCommand,
     ) -> Result<Reply<STATUS, JobBody>, Problem> {
-        let version = self.if_match.as_deref().map(version).transpose()?.flatten();
+        let version = self.version()?;
         let (tenant, id) = (&self.principal.tenant, self.id.to_string());
         let caller = caller(self.principal, self.request);
         gateway.commands.handle_if::<Job>(tenant.as_str(), &id, &caller, command, version).await?;
-        let found = job_in_log(&gateway.commands, tenant, self.id).await?;
-        let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-        let body = gateway.present(self.principal).job(&job);
-        Ok(Reply::new(body).version(job.summary.version).position(position))
+        self.shown(gateway).await
     }
 
     /// Retries the job, unless another job has reserved its output meanwhile.
     pub(crate) async fn retry(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
-        let tenant = &self.principal.tenant;
+        let (tenant, version) = (&self.principal.tenant, self.version()?);
         let caller = caller(self.principal, self.request);
-        let mut slot = gateway.queue_slots.take(tenant, 1).await?;
-        // A job that cannot be retried is rejected by the aggregate, with the reason.
-        reserve_again(gateway, tenant, &caller, self.id).await?;
-        let lease = Some(slot.lease());
-        slot.spend(1);
-        let retried = self.execute(gateway, JobCommand::Retry { lease }).await;
-        let rejected = |problem: &Problem| !problem.status().is_server_error();
-        slot.refund(u32::from(retried.as_ref().is_err_and(rejected)));
-        retried
+        retry(gateway, tenant, &caller, self.id, version).await?;
+        self.shown(gateway).await
+    }
+
+    /// The version of `If-Match`.
+    fn version(&self) -> Result<Option<u64>, Problem> {
+        Ok(self.if_match.as_deref().map(version).transpose()?.flatten())
+    }
+
+    async fn shown<const STATUS: u16>(
+        &self,
+        gateway: &Gateway,
+    ) -> Result<Reply<STATUS, JobBody>, Problem> {
+        let found = job_in_log(&gateway.commands, &self.principal.tenant, self.id).await?;
+        let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
+        let body = gateway.present(self.principal).job(&job);
+        Ok(Reply::new(body).version(job.summary.version).position(position))
     }
 
     /// Cancels the job, and notifies the worker directly so that it need not wait for the log.

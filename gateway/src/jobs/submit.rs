@@ -24,7 +24,6 @@ use super::{
     create::{Create, checked_spec},
     in_log::job_in_log,
     input_jobs::{self, BatchRequests},
-    reserve,
     show::JobBody,
     spec_size, wait,
 };
@@ -33,6 +32,7 @@ use crate::{
     body::Unread,
     clock,
     idempotency::Key,
+    intake::{Admission, Load, OutputClaim, SUBMIT_TIME, reserve_all, undo_if_closed},
     metrics::{self, Limit},
     presets,
     problem::{Kind, Problem},
@@ -131,34 +131,22 @@ pub(crate) async fn submit_spec(
     }
     failpoint::hit("gateway.after_key");
     let caller = caller(principal, request);
-    let mut slot = gateway.queue_slots.take(tenant, 1).await?;
-    spec_size::spend(gateway, tenant, size).await?;
-    spec.lease = Some(slot.lease());
-    if let Some(output) = spec.request.output().and_then(Personal::as_ref) {
-        let claim = reserve::Claim::of_new(id, reserve::SUBMIT_TIME);
-        reserve::reserve(gateway, tenant, &caller, claim, output).await?;
-    }
+    let admission = Admission::of(gateway, tenant, Load::job(size)).await?;
+    spec.lease = admission.lease();
+    let claim = OutputClaim::of_new(id, &spec, SUBMIT_TIME);
+    reserve_all(gateway, tenant, &caller, claim.as_slice()).await?;
     failpoint::hit("gateway.before_submit");
     let command = JobCommand::Submit { spec: Box::new(spec) };
-    slot.spend(1);
-    let outcome =
-        gateway.commands.handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command).await;
-    // A rejection spends no slot; after any other error the log may still hold the job.
-    slot.refund(u32::from(matches!(outcome, Err(HandleError::Rejected(_)))));
-    let replayed = match outcome {
+    let name = id.to_string();
+    let submit = gateway.commands.handle::<Job>(tenant.as_str(), &name, &caller, command);
+    let replayed = match admission.spend(submit).await {
         Ok(_) => false,
         // The job can only exist already if the idempotency key was used before.
         Err(HandleError::Rejected(JobRejection::AlreadySubmitted)) => true,
         Err(error) => return Err(error.into()),
     };
     failpoint::hit("gateway.after_submit");
-    if let Err(problem) = gateway.must_be_open(tenant) {
-        // The erasure of the account began in between. If this gateway does not know of it yet, the
-        // conductor cancels the job, which comes after the closing event in the log.
-        let (tenant, id) = (tenant.as_str(), id.to_string());
-        let _ = gateway.commands.handle::<Job>(tenant, &id, &caller, JobCommand::Cancel).await;
-        return Err(problem);
-    }
+    undo_if_closed::<Job>(gateway, tenant, &name, &caller, JobCommand::Cancel).await?;
     submitted(gateway, principal, SubmitOutcome { id, warnings, replayed }, prefer).await
 }
 

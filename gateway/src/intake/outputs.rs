@@ -1,73 +1,34 @@
+//! The names of outputs: no two live jobs write the same file.
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ffapi_commands::{Caller, HandleError, output_name_id};
 use ffapi_domain::{
-    JobId, Personal, Tenant,
-    job::{Job, JobState, JobStatus, JobSummary, MAX_ATTEMPTS},
+    JobId, Tenant,
+    job::{Job, JobSpec, JobState},
     location::Location,
     output::{Output, OutputCommand, OutputRejection, Reservation},
 };
+use futures::{FutureExt, TryFutureExt};
 
-use super::in_log::job_in_log;
 use crate::{
     clock,
+    join_in_chunks::join_in_chunks,
     problem::{Kind, Problem},
     state::Gateway,
 };
 
-/// Reserves the output of a job again before a retry, because another job may have reserved it
-/// since. False if the job [cannot be retried](retryable).
-pub(crate) async fn reserve_again(
-    gateway: &Gateway,
-    tenant: &Tenant,
-    caller: &Caller,
-    job: JobId,
-) -> Result<bool, Problem> {
-    let Some(Retryable { output, job_sequence }) = retryable(gateway, tenant, job).await? else {
-        return Ok(false);
-    };
-    if let Some(output) = output {
-        let claim = Claim { job, job_sequence, within: SUBMIT_TIME };
-        reserve(gateway, tenant, caller, claim, &output).await?;
-    }
-    Ok(true)
-}
-
-/// A job that can be retried.
-pub(crate) struct Retryable {
-    pub(crate) output: Option<Location>,
-    /// Sequence of its newest message.
-    pub(crate) job_sequence: u64,
-}
-
-/// None if a job cannot be retried: it did not fail and was not cancelled, or had as many attempts as a
-/// job may have.
-///
-/// # Errors
-/// 404 without such a job.
-pub(crate) async fn retryable(
-    gateway: &Gateway,
-    tenant: &Tenant,
-    job: JobId,
-) -> Result<Option<Retryable>, Problem> {
-    let found = job_in_log(&gateway.commands, tenant, job).await?;
-    let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    let JobSummary { status, attempt, output, .. } = &job.summary;
-    let has_ended = matches!(status, JobStatus::Failed | JobStatus::Cancelled);
-    Ok((has_ended && *attempt < MAX_ATTEMPTS).then(|| Retryable {
-        output: output.as_ref().and_then(Personal::as_ref).cloned(),
-        job_sequence: position.sequence,
-    }))
-}
-
-/// A job that is about to be submitted or retried.
+/// The claim of a job that is about to be submitted or retried to its output.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Claim {
+pub(crate) struct OutputClaim<'a> {
     pub(crate) job: JobId,
-    /// Sequence of its newest message; 0 for a new job.
+    /// Sequence of the job's newest message; 0 for a new job.
     pub(crate) job_sequence: u64,
-    /// How long that may take: afterwards others may reserve the output.
+    pub(crate) output: &'a Location,
+    /// How long the submission may take: afterwards others may reserve the output.
     pub(crate) within: Duration,
+    /// The part of the request that the job is in, like `/jobs/3`; empty for the whole request.
+    pub(crate) part: &'a str,
 }
 
 /// How long a job may take from the reservation of its output to its submission or retry.
@@ -75,28 +36,56 @@ pub(crate) const SUBMIT_TIME: Duration = Duration::from_mins(1);
 /// The same for the jobs of a batch, which are submitted one after the other.
 pub(crate) const BATCH_SUBMIT_TIME: Duration = Duration::from_mins(10);
 
-impl Claim {
-    /// Of a job that does not exist yet.
-    pub(crate) const fn of_new(job: JobId, within: Duration) -> Self {
-        Self { job, job_sequence: 0, within }
+impl<'a> OutputClaim<'a> {
+    /// Of a job that does not exist yet; none if it has no output.
+    pub(crate) fn of_new(job: JobId, spec: &'a JobSpec, within: Duration) -> Option<Self> {
+        let output = spec.request.output()?.as_ref()?;
+        Some(Self { job, job_sequence: 0, output, within, part: "" })
+    }
+
+    fn problem(&self, problem: Problem) -> Problem {
+        if self.part.is_empty() { problem } else { problem.within(self.part) }
     }
 }
 
-/// Reserves an output for a job: no two live jobs write the same file.
+/// Reserves the outputs of jobs: no two live jobs write the same file. All of them are checked before the
+/// first is reserved, so that a corrected request can follow at once.
+///
+/// # Errors
+/// A conflict if another job holds one of the outputs.
+pub(crate) async fn reserve_all(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    caller: &Caller,
+    claims: &[OutputClaim<'_>],
+) -> Result<(), Problem> {
+    // The reservation of a single one checks it.
+    if claims.len() > 1 {
+        let checks = claims.iter().map(|claim| {
+            check_free(gateway, tenant, claim).map_err(|problem| claim.problem(problem)).boxed()
+        });
+        join_in_chunks(checks).await.into_iter().collect::<Result<(), Problem>>()?;
+    }
+    let reservations = claims.iter().map(|claim| {
+        reserve(gateway, tenant, caller, claim).map_err(|problem| claim.problem(problem)).boxed()
+    });
+    join_in_chunks(reservations).await.into_iter().collect()
+}
+
+/// Reserves an output for a job.
 ///
 /// The reservation of a job that has ended since, or that was not submitted or retried in time, is taken
 /// over.
 ///
 /// # Errors
 /// A conflict if another job holds the output.
-pub(crate) async fn reserve(
+async fn reserve(
     gateway: &Gateway,
     tenant: &Tenant,
     caller: &Caller,
-    claim: Claim,
-    output: &Location,
+    claim: &OutputClaim<'_>,
 ) -> Result<(), Problem> {
-    let name = output_name_id(output);
+    let name = output_name_id(claim.output);
     let reservation = Reservation {
         job: claim.job,
         job_sequence: Some(claim.job_sequence),
@@ -122,14 +111,14 @@ pub(crate) async fn reserve(
 ///
 /// # Errors
 /// As [`reserve`].
-pub(crate) async fn check_free(
+async fn check_free(
     gateway: &Gateway,
     tenant: &Tenant,
-    job: JobId,
-    output: &Location,
+    claim: &OutputClaim<'_>,
 ) -> Result<(), Problem> {
-    let state = gateway.commands.state::<Output>(tenant.as_str(), &output_name_id(output)).await?;
-    match state.holder.filter(|holder| holder.job != job) {
+    let name = output_name_id(claim.output);
+    let state = gateway.commands.state::<Output>(tenant.as_str(), &name).await?;
+    match state.holder.filter(|holder| holder.job != claim.job) {
         Some(holder) => check_given_up(gateway, tenant, holder).await,
         None => Ok(()),
     }
