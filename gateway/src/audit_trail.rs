@@ -97,11 +97,7 @@ impl AuditTrail {
     ) -> Result<Reply<200, AuditPage>> {
         let principal = auth.require(Scope::AuditRead)?;
         let min_position = min_position.0.as_deref();
-        gateway
-            .reads
-            .catch_up::<AuditDecisions>(&principal.tenant, min_position)
-            .await
-            .map_err(Problem::from)?;
+        gateway.reads.catch_up::<AuditDecisions>(&principal.tenant, min_position).await?;
         let limit = page::limit(limit.0, "entries")?;
         let wanted = tenant.0.as_deref().map(str::parse::<Tenant>).transpose();
         let wanted = wanted.map_err(|error| malformed("tenant", &error.to_string()))?;

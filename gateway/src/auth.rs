@@ -24,7 +24,7 @@ use poem_openapi::{
 pub(crate) use self::{
     address::Proxies,
     anonymous_rate_limiter::{AnonymousRateLimiter, subnet},
-    credential_store::{AuthError, KnownKey},
+    credential_store::{AuthError, CredentialsBehind, KnownKey},
     issuer::Issuer,
     stream_access::while_authorized,
     token::{Token, TokenScope, UploadGrant},

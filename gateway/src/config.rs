@@ -23,7 +23,8 @@ pub struct GatewayConfig {
     /// The header that they set: `x-forwarded-for` or `forwarded`. The other one is ignored.
     pub proxy_header: ProxyHeader,
     /// Requests without valid credentials per minute and address.
-    pub strangers_per_minute: u32,
+    #[serde(alias = "strangers_per_minute")]
+    pub anonymous_per_minute: u32,
     /// Requests of one account per hour by method and first segment of the path, like
     /// `POST convert`; without an entry only the account's own limit applies.
     pub endpoint_limits: BTreeMap<String, u64>,
@@ -39,7 +40,8 @@ pub struct GatewayConfig {
     /// A virus scanner for uploads; none if absent.
     pub scanner: Option<ScannerConfig>,
     /// The inspection of each upload by a worker before it is accepted.
-    pub look: InspectionConfig,
+    #[serde(alias = "look")]
+    pub inspection: InspectionConfig,
     /// Seconds after which an idle connection is closed; more than the minute that `Prefer: wait`
     /// may take.
     pub idle_timeout: u64,
@@ -74,13 +76,13 @@ impl Default for GatewayConfig {
             max_upload: 10 * 1024 * 1024 * 1024,
             trusted_proxies: Vec::new(),
             proxy_header: ProxyHeader::default(),
-            strangers_per_minute: 60,
+            anonymous_per_minute: 60,
             endpoint_limits: BTreeMap::new(),
             cors_origins: Vec::new(),
             tls: None,
             issuer: None,
             scanner: None,
-            look: InspectionConfig::default(),
+            inspection: InspectionConfig::default(),
             idle_timeout: 90,
             connections: 10_000,
             connections_per_address: 1_000,

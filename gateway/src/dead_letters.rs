@@ -127,11 +127,7 @@ impl DeadLetters {
             ids: None,
             after: after.transpose()?,
         };
-        gateway
-            .reads
-            .catch_up_all::<JobDetail>(min_position.0.as_deref())
-            .await
-            .map_err(Problem::from)?;
+        gateway.reads.catch_up_all::<JobDetail>(min_position.0.as_deref()).await?;
         let more = limit.saturating_add(1);
         let rows = job_detail::dead_letters(&gateway.database, &filter, more).await;
         let mut rows: Vec<JobView> = rows.map_err(Problem::from)?;
@@ -182,7 +178,7 @@ impl DeadLetters {
         if filter.ids.is_none() && filter.code.is_none() {
             return Err(invalid("#/jobs", "give either `jobs` or an error `code`").into());
         }
-        gateway.reads.catch_up_all::<JobDetail>(None).await.map_err(Problem::from)?;
+        gateway.reads.catch_up_all::<JobDetail>(None).await?;
         let rows = job_detail::dead_letters(&gateway.database, &filter, MAX_REDRIVEN).await;
         let rows = rows.map_err(Problem::from)?;
         let chosen = rows.into_iter().map(|job| (job.summary.id, job.summary.tenant));

@@ -327,8 +327,7 @@ impl Jobs {
         let principal = auth.require(Scope::JobsWrite)?;
         let id = job_id(&id.0)?;
         let fields = body.value.fields()?;
-        let key = Key::of("/rerun", key.0, format!("{id} {}", body.fingerprint));
-        let key = key.map_err(Problem::from)?;
+        let key = Key::of("/rerun", key.0, format!("{id} {}", body.fingerprint))?;
         let (context, prefer) =
             (submit::SubmitContext { request, principal, key }, prefer.0.as_deref());
         if let Some(response) = submit::replay(&gateway, &context, prefer).await? {

@@ -82,11 +82,7 @@ impl QueueApi {
             return Err(Problem::parameter("limit", detail).into());
         }
         let min_position = min_position.0.as_deref();
-        gateway
-            .reads
-            .catch_up::<Queue>(&principal.tenant, min_position)
-            .await
-            .map_err(Problem::from)?;
+        gateway.reads.catch_up::<Queue>(&principal.tenant, min_position).await?;
         let _slot = tenant_slots::of_list(&principal.tenant).await?;
         let depth = queue::depth(&gateway.database, &principal.tenant).await;
         let depth = depth.map_err(Problem::from)?;

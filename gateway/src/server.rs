@@ -29,7 +29,7 @@ use crate::{
     health,
     health::Health,
     jobs::{Jobs, outputs::Outputs},
-    keys::{Keys, rotation},
+    keys::{Keys, rotation::KeyRotation},
     log_tail, metrics,
     presets::{Presets, system},
     queue::QueueApi,
@@ -136,8 +136,11 @@ impl Server {
             tokio::spawn(async move { gateway.audit.run(&gateway.commands, &stop).await })
         };
         let key_rotation = {
-            let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());
-            tokio::spawn(async move { rotation::run(gateway, &stop).await })
+            let Gateway { commands, credentials, vault, .. } = &*self.gateway;
+            let (commands, credentials) = (Arc::clone(commands), Arc::clone(credentials));
+            let rotation = KeyRotation::new(commands, credentials, vault.clone());
+            let stop = stop.clone();
+            tokio::spawn(async move { rotation.run(&stop).await })
         };
         let slot_leases = {
             let (gateway, stop) = (Arc::clone(&self.gateway), stop.clone());

@@ -105,7 +105,7 @@ impl Uploads {
         let id = UploadId::from_uuid(Uuid::now_v7());
         let ticket = request.data::<UploadTicket>().cloned();
         let key = ticket.as_ref().map_or(key.0, |ticket| Some(ticket.id.to_string()));
-        let key = Key::of("/uploads", key, String::new()).map_err(Problem::from)?;
+        let key = Key::of("/uploads", key, String::new())?;
         let limits = gateway.credentials.limits(&principal.tenant);
         let granted = ticket.as_ref().and_then(|ticket| ticket.grant.max_bytes);
         let max_bytes = gateway.max_upload.min(limits.max_file_bytes);

@@ -25,11 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::known::{Known, Update};
 pub(crate) use self::known::{KnownAccount, KnownKey};
 use super::{CredentialKind, Pepper, Peppers, Principal, secret};
-use crate::{
-    clock, metrics,
-    problem::{Kind, Problem},
-    row_cache::CacheStats,
-};
+use crate::{clock, metrics, row_cache::CacheStats};
 
 /// Every key, account and month's media minutes, held in memory and kept up to date from the log,
 /// so that checking a key needs no request to another service.
@@ -58,6 +54,17 @@ struct LookupCounters {
     known: AtomicU64,
     unknown: AtomicU64,
     stale: AtomicU64,
+}
+
+/// Why it is not known that the copy contains everything.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CredentialsBehind {
+    /// The end of the log was not reached in time.
+    #[error("this gateway's copy of keys and accounts is not up to date; try again")]
+    NotReached,
+    /// The end of the log is not known.
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
 /// Why a secret is not accepted.
@@ -186,16 +193,13 @@ impl CredentialStore {
     ///
     /// # Errors
     /// When the log is unavailable, or this takes longer than `max_lag`.
-    pub(crate) async fn catch_up(&self, log: &Log) -> Result<(), Problem> {
+    pub(crate) async fn catch_up(&self, log: &Log) -> Result<(), CredentialsBehind> {
         let newest = self.newest(log).await?;
         let mut folded = self.folded.subscribe();
         let reached = folded.wait_for(|folded| *folded >= newest);
         match tokio::time::timeout(self.max_lag, reached).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(Problem::new(
-                Kind::Unavailable,
-                "this gateway's copy of keys and accounts is not up to date; try again",
-            )),
+            Err(_) => Err(CredentialsBehind::NotReached),
         }
     }
 

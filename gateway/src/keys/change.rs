@@ -79,7 +79,7 @@ impl Change<'_> {
         self.principal.grant().covers(&held.scopes, &held.terms).map_err(KeyRejection::from)?;
         // With `grace`, the secret is replaced now, even if an automatically rotated one was not
         // collected.
-        if !has_grace && let Some(secret) = rotation::collect(gateway, &self.key).await? {
+        if !has_grace && let Some(secret) = rotation::collect(&gateway.vault, &self.key).await? {
             let record = AuditRecord::about(self.request, self.principal, "key.secret_collected");
             gateway.audit.note(record);
             return Ok(response_with(&self.key, Some(secret)));

@@ -7,18 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ffapi_commands::Caller;
+use ffapi_commands::{Caller, Commands, HandleError};
 use ffapi_domain::{
     KeyId, Timestamp,
-    key::{ActiveKey, Grant, Key, KeyCommand, KeyState},
+    key::{ActiveKey, Grant, Key, KeyCommand, KeyRejection, KeyState},
 };
+use ffapi_nats::{LogError, Vault};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{KnownKey, mint},
+    auth::{CredentialStore, CredentialsBehind, KnownKey, mint},
     clock,
-    problem::Problem,
-    state::Gateway,
+    random::RandomError,
 };
 
 /// When a key whose newest secret was not collected is looked at again.
@@ -47,97 +47,129 @@ fn due(key: &ActiveKey, now: Timestamp) -> Option<Due> {
     (soon && key.rotation_due != Some(end)).then_some(Due::Announce(end))
 }
 
-/// Rotates keys until `stop` is cancelled. Several gateways may do so at once: the command of the
-/// second one is rejected, because the secret that it replaces is no longer the newest.
-pub(crate) async fn run(gateway: Arc<Gateway>, stop: &CancellationToken) {
-    let mut uncollected: BTreeMap<KeyId, Instant> = BTreeMap::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(CHECK_INTERVAL) => {}
-        }
-        let now = clock::now();
-        for key in gateway.credentials.rotated_keys() {
-            let KeyState::Active(held) = &key.state else { continue };
-            let due = due(held, now).filter(|_| !held.is_expired(now));
-            let Some(due) = due else { continue };
-            let found_lately = |found: &Instant| found.elapsed() < UNCOLLECTED_RECHECK_INTERVAL;
-            if uncollected.get(&key.id).is_some_and(found_lately) {
-                continue;
+/// Rotates the keys whose terms ask for it.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyRotation {
+    commands: Arc<Commands>,
+    credentials: Arc<CredentialStore>,
+    vault: Vault,
+}
+
+/// Why a key is not rotated yet.
+#[derive(Debug, thiserror::Error)]
+enum RotationError {
+    #[error(transparent)]
+    Command(#[from] HandleError<KeyRejection>),
+    /// The vault or the log is unavailable.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Credentials(#[from] CredentialsBehind),
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+impl KeyRotation {
+    pub(crate) const fn new(
+        commands: Arc<Commands>,
+        credentials: Arc<CredentialStore>,
+        vault: Vault,
+    ) -> Self {
+        Self { commands, credentials, vault }
+    }
+
+    /// Rotates keys until `stop` is cancelled. Several gateways may do so at once: the command of the
+    /// second one is rejected, because the secret that it replaces is no longer the newest.
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        let mut uncollected: BTreeMap<KeyId, Instant> = BTreeMap::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(CHECK_INTERVAL) => {}
             }
-            if is_uncollected(&gateway, &key, held).await {
-                uncollected.insert(key.id, Instant::now());
-                continue;
-            }
-            uncollected.remove(&key.id);
-            let outcome = match due {
-                Due::Announce(due) => {
-                    execute(&gateway, &key, KeyCommand::AnnounceRotation { due }).await
+            let now = clock::now();
+            for key in self.credentials.rotated_keys() {
+                let KeyState::Active(held) = &key.state else { continue };
+                let due = due(held, now).filter(|_| !held.is_expired(now));
+                let Some(due) = due else { continue };
+                let found_lately = |found: &Instant| found.elapsed() < UNCOLLECTED_RECHECK_INTERVAL;
+                if uncollected.get(&key.id).is_some_and(found_lately) {
+                    continue;
                 }
-                Due::Rotate { grace } => rotate(&gateway, &key, held, grace).await,
-            };
-            if let Err(problem) = outcome {
-                tracing::warn!(%problem, key = %key.id, "a key is not rotated yet");
+                if self.is_uncollected(&key, held).await {
+                    uncollected.insert(key.id, Instant::now());
+                    continue;
+                }
+                uncollected.remove(&key.id);
+                let outcome = match due {
+                    Due::Announce(due) => {
+                        self.execute(&key, KeyCommand::AnnounceRotation { due }).await
+                    }
+                    Due::Rotate { grace } => self.rotate(&key, held, grace).await,
+                };
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, key = %key.id, "a key is not rotated yet");
+                }
             }
         }
     }
-}
 
-/// True if nobody has collected the secret of the last automatic rotation: the next one would write to
-/// the log, and no client would know its secret either.
-async fn is_uncollected(gateway: &Gateway, key: &KnownKey, held: &ActiveKey) -> bool {
-    let Some(current) = held.secrets.first() else { return false };
-    let kept = gateway.vault.read(&vault_name(key, &current.hash)).await;
-    // If the vault cannot be read, the rotation itself will fail.
-    kept.is_ok_and(|kept| kept.is_some())
-}
-
-async fn execute(gateway: &Gateway, key: &KnownKey, command: KeyCommand) -> Result<(), Problem> {
-    let caller = Caller::process("rotation");
-    let id = key.id.to_string();
-    gateway.commands.handle::<Key>(key.tenant.as_str(), &id, &caller, command).await?;
-    Ok(())
-}
-
-async fn rotate(
-    gateway: &Gateway,
-    key: &KnownKey,
-    held: &ActiveKey,
-    grace: Duration,
-) -> Result<(), Problem> {
-    let minted = mint(gateway.credentials.pepper(), key.id, crate::random::bytes()?);
-    // Stored before it becomes valid: otherwise a crash would lock the holder of the key out.
-    let vault_name = vault_name(key, &minted.hash);
-    gateway.vault.put(&vault_name, minted.secret.as_bytes()).await?;
-    let command = KeyCommand::Rotate {
-        hash: minted.hash.clone(),
-        pepper_version: minted.pepper_version,
-        grace,
-        replaces: Some(held.rotated_at),
-        by: Grant::unrestricted(),
-        at: clock::now(),
-    };
-    execute(gateway, key, command).await?;
-    // The previous one, if it was not collected, is removed: it expires soon.
-    if let Some(previous) = held.secrets.first() {
-        gateway.vault.take(&self::vault_name(key, &previous.hash)).await?;
+    /// True if nobody has collected the secret of the last automatic rotation: the next one would write
+    /// to the log, and no client would know its secret either.
+    async fn is_uncollected(&self, key: &KnownKey, held: &ActiveKey) -> bool {
+        let Some(current) = held.secrets.first() else { return false };
+        let kept = self.vault.read(&vault_name(key, &current.hash)).await;
+        // If the vault cannot be read, the rotation itself will fail.
+        kept.is_ok_and(|kept| kept.is_some())
     }
-    gateway.credentials.catch_up(gateway.commands.log()).await?;
-    let is_current = gateway.credentials.key(key.id).is_some_and(|key| {
-        let newest = key.state.key().and_then(|held| held.secrets.first());
-        newest.is_some_and(|kept| kept.hash == minted.hash)
-    });
-    if !is_current {
-        gateway.vault.take(&vault_name).await?;
+
+    async fn execute(&self, key: &KnownKey, command: KeyCommand) -> Result<(), RotationError> {
+        let caller = Caller::process("rotation");
+        let id = key.id.to_string();
+        self.commands.handle::<Key>(key.tenant.as_str(), &id, &caller, command).await?;
+        Ok(())
     }
-    Ok(())
+
+    async fn rotate(
+        &self,
+        key: &KnownKey,
+        held: &ActiveKey,
+        grace: Duration,
+    ) -> Result<(), RotationError> {
+        let minted = mint(self.credentials.pepper(), key.id, crate::random::bytes()?);
+        // Stored before it becomes valid: otherwise a crash would lock the holder of the key out.
+        let vault_name = vault_name(key, &minted.hash);
+        self.vault.put(&vault_name, minted.secret.as_bytes()).await?;
+        let command = KeyCommand::Rotate {
+            hash: minted.hash.clone(),
+            pepper_version: minted.pepper_version,
+            grace,
+            replaces: Some(held.rotated_at),
+            by: Grant::unrestricted(),
+            at: clock::now(),
+        };
+        self.execute(key, command).await?;
+        // The previous one, if it was not collected, is removed: it expires soon.
+        if let Some(previous) = held.secrets.first() {
+            self.vault.take(&self::vault_name(key, &previous.hash)).await?;
+        }
+        self.credentials.catch_up(self.commands.log()).await?;
+        let is_current = self.credentials.key(key.id).is_some_and(|key| {
+            let newest = key.state.key().and_then(|held| held.secrets.first());
+            newest.is_some_and(|kept| kept.hash == minted.hash)
+        });
+        if !is_current {
+            self.vault.take(&vault_name).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes the secret of an automatic rotation out of the vault, if it was not collected before.
-pub(super) async fn collect(gateway: &Gateway, key: &KnownKey) -> Result<Option<String>, Problem> {
+pub(super) async fn collect(vault: &Vault, key: &KnownKey) -> Result<Option<String>, LogError> {
     let KeyState::Active(held) = &key.state else { return Ok(None) };
     let Some(kept) = held.secrets.first() else { return Ok(None) };
-    let secret = gateway.vault.take(&vault_name(key, &kept.hash)).await?;
+    let secret = vault.take(&vault_name(key, &kept.hash)).await?;
     Ok(secret.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 

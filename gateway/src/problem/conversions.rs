@@ -20,7 +20,10 @@ use ffapi_projections::ProjectionError;
 use ffapi_storage::StorageError;
 
 use super::{Kind, Problem};
-use crate::{idempotency::IdempotencyError, read_models::CatchUpError};
+use crate::{
+    auth::CredentialsBehind, idempotency::IdempotencyError, random::RandomError,
+    read_models::CatchUpError,
+};
 
 /// An internal error: logged once with its sources, reported to the client without them.
 fn internal(error: &dyn std::error::Error) -> Problem {
@@ -264,3 +267,32 @@ impl From<WebhookQuotaRejection> for Problem {
         Self::new(Kind::Conflict, rejection.to_string())
     }
 }
+
+impl From<RandomError> for Problem {
+    fn from(error: RandomError) -> Self {
+        tracing::error!(?error, "the system's random number generator failed");
+        Self::new(Kind::Unavailable, error.to_string())
+    }
+}
+
+impl From<CredentialsBehind> for Problem {
+    fn from(error: CredentialsBehind) -> Self {
+        match error {
+            CredentialsBehind::NotReached => Self::new(Kind::Unavailable, error.to_string()),
+            CredentialsBehind::Log(error) => error.into(),
+        }
+    }
+}
+
+/// Handlers return these errors of the gateway's own parts as they are.
+macro_rules! returned_by_handlers {
+    ($($error:ty),+) => {
+        $(impl From<$error> for poem::Error {
+            fn from(error: $error) -> Self {
+                Problem::from(error).into()
+            }
+        })+
+    };
+}
+
+returned_by_handlers!(CatchUpError, CredentialsBehind, IdempotencyError, RandomError);

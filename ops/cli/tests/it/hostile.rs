@@ -242,7 +242,7 @@ async fn without_a_worker_uploads_are_accepted_only_if_configured() {
     let video = std::fs::read(bunny()).unwrap();
     let taken = fleet.post("/uploads", video.clone().into(), "").await;
     assert_eq!((taken.status, taken.json.get("media")), (StatusCode::CREATED, None), "{taken:#?}");
-    fleet.start_with("gateway", &[("FFAPI_GATEWAY__LOOK__ON_FAILURE", "refuse")]);
+    fleet.start_with("gateway", &[("FFAPI_GATEWAY__INSPECTION__ON_FAILURE", "refuse")]);
     let strict = fleet.urls.last().unwrap().clone();
     fleet.until(&strict, "/health/ready", |status, _| status == StatusCode::OK).await;
     let request = crate::stack::http().post(format!("{strict}/api/v1/uploads"));

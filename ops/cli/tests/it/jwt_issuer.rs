@@ -82,7 +82,7 @@ async fn issuer_tokens_are_validated_and_mapped() {
         ("FFAPI_GATEWAY__ISSUER__TENANTS", "{\"Acme Inc\" = \"acme\"}"),
         ("FFAPI_GATEWAY__ISSUER__SCOPE_CLAIM", "permissions"),
         ("FFAPI_GATEWAY__ISSUER__SCOPES", "{\"media:run\" = [\"jobs:read\", \"jobs:write\"]}"),
-        ("FFAPI_GATEWAY__STRANGERS_PER_MINUTE", "1000"),
+        ("FFAPI_GATEWAY__ANONYMOUS_PER_MINUTE", "1000"),
     ])
     .await;
     let token = signed("one", &first, &claims());
