@@ -17,6 +17,7 @@ pub mod egress;
 mod id;
 pub mod job;
 pub mod key;
+pub mod live;
 pub mod location;
 pub mod media;
 mod month;

@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ffapi_domain::{Timestamp, dispatch::PoolTotals, key::Scope, media::Pool, quota};
+use ffapi_domain::{
+    Timestamp, dispatch::PoolTotals, key::Scope, live::WorkerHeartbeat, media::Pool, quota,
+};
 use ffapi_projections::{
     upload,
     usage::{self, UsageTotals},
 };
 use poem::{Result, web::Data};
 use poem_openapi::{Object, OpenApi};
-use serde_json::Value;
 
 use crate::{auth::Auth, clock, problem::Problem, queue, reply::Reply, state::Gateway};
 
@@ -184,15 +185,13 @@ fn queued(jobs: Option<&PoolTotals>, now: Timestamp) -> QueuedStats {
 }
 
 /// Sums over the heartbeats of workers.
-fn workers(heartbeats: &[Value]) -> WorkerStats {
+fn workers(heartbeats: &[WorkerHeartbeat]) -> WorkerStats {
     let mut all = WorkerStats::default();
     for worker in heartbeats {
-        let pools = worker.get("pools").and_then(Value::as_object).into_iter().flatten();
-        let slots: u64 = pools.filter_map(|(_, slots)| slots.as_u64()).sum();
-        let running = worker.get("running").and_then(Value::as_array).map_or(0, Vec::len);
+        let slots: usize = worker.pools.values().sum();
         all.count = all.count.saturating_add(1);
-        all.slots = all.slots.saturating_add(slots);
-        all.running = all.running.saturating_add(running as u64);
+        all.slots = all.slots.saturating_add(slots as u64);
+        all.running = all.running.saturating_add(worker.running.len() as u64);
     }
     all
 }

@@ -6,9 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use ffapi_domain::{JobId, Tenant};
+use ffapi_domain::{JobId, Tenant, live::JobProgress};
 use ffapi_nats::Message;
-use serde_json::Value;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::feed::event_view::Logged;
@@ -21,7 +20,7 @@ pub(crate) enum Notification {
     /// A large message was appended to the log: it is read from there.
     LargeMessage,
     /// A worker reported progress.
-    Progress(JobId, Arc<Value>),
+    Progress(Arc<JobProgress>),
 }
 
 /// What a subscriber waits for.
@@ -62,17 +61,12 @@ impl EventBus {
         self.send(tenant.map(Topic::Tenant), notification);
     }
 
-    /// Notifies subscribers of a message on `live.<tenant>.job.<id>.progress`.
-    pub(crate) fn publish_progress(&self, subject: &str, payload: &[u8]) {
-        let mut parts = subject.split('.').skip(1);
-        let (Some(tenant), Some(_), Some(job)) = (parts.next(), parts.next(), parts.next()) else {
-            return;
-        };
-        let (Ok(tenant), Ok(job)) = (tenant.parse(), job.parse()) else { return };
-        let Ok(event) = serde_json::from_slice::<Value>(payload) else { return };
-        let Some(data) = event.get("data") else { return };
-        let notification = Notification::Progress(job, Arc::new(data.clone()));
-        self.send(Some(Topic::Job(job)), notification.clone());
+    /// Notifies subscribers of progress that was published on `live.<tenant>.job.<id>.progress`.
+    pub(crate) fn publish_progress(&self, subject: &str, progress: JobProgress) {
+        let Some(Ok(tenant)) = subject.split('.').nth(1).map(str::parse) else { return };
+        let topic = Topic::Job(progress.job_id);
+        let notification = Notification::Progress(Arc::new(progress));
+        self.send(Some(topic), notification.clone());
         self.send(Some(Topic::Tenant(tenant)), notification);
     }
 

@@ -10,7 +10,7 @@ use ffapi_nats::{Message, Position, PubSub};
 use ffapi_projections::{JobDetail, position_subject};
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::GatewayError, queue_slots, state::Gateway};
+use crate::{error::GatewayError, progress, queue_slots, state::Gateway};
 
 /// The categories of aggregates whose events are public; those of others have no subscribers.
 const PUBLIC: [&str; 6] = [
@@ -68,7 +68,7 @@ pub(crate) async fn spawn(
     let log = gateway.commands.log().clone();
     let pubsub = PubSub::new(log.nats().clone());
     let mut positions = pubsub.subscribe(position_subject("*")).await?;
-    let mut progress = pubsub.subscribe("live.*.job.*.progress").await?;
+    let mut live = pubsub.subscribe("live.*.job.*.progress").await?;
     let mut heartbeats = pubsub.subscribe("presence.worker.>").await?;
     let mut slots_wanted = pubsub.subscribe(format!("{}.*", queue_slots::WANTED_SUBJECT)).await?;
     let last = log.last_sequence().await?;
@@ -90,12 +90,14 @@ pub(crate) async fn spawn(
                 Some(received) = positions.next() => {
                     gateway.reads.positions.receive(&received.subject, &received.payload);
                 },
-                Some(received) = progress.next() => {
-                    gateway.progress.receive(&received.payload);
-                    gateway.event_bus.publish_progress(&received.subject, &received.payload);
+                Some(received) = live.next() => {
+                    if let Some(progress) = progress::parse(&received.payload) {
+                        gateway.progress.receive(&progress);
+                        gateway.event_bus.publish_progress(&received.subject, progress);
+                    }
                 }
                 Some(received) = heartbeats.next() => {
-                    gateway.workers.receive(&received.subject, &received.payload);
+                    gateway.workers.receive(&received.payload);
                 }
                 Some(received) = slots_wanted.next() => {
                     gateway.queue_slots.return_unspent(&received.subject).await;

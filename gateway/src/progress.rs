@@ -3,13 +3,14 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use ffapi_domain::{JobId, live::JobProgress};
 use lru::LruCache;
-use serde_json::Value;
+use serde::Deserialize;
 
 /// The newest progress of each job, as reported by its worker.
 #[derive(Debug)]
 pub(crate) struct ProgressBoard {
-    newest: Mutex<LruCache<String, Value>>,
+    newest: Mutex<LruCache<JobId, JobProgress>>,
 }
 
 /// More jobs than a cluster runs at once. Entries do not expire by age, because a worker may have
@@ -22,30 +23,28 @@ impl Default for ProgressBoard {
     }
 }
 
+/// The progress in the body of a `job.progress` event; none if it is malformed.
+pub(crate) fn parse(body: &[u8]) -> Option<JobProgress> {
+    #[derive(Deserialize)]
+    struct Event {
+        data: JobProgress,
+    }
+    serde_json::from_slice(body).ok().map(|Event { data }| data)
+}
+
 impl ProgressBoard {
-    /// Processes a progress event; progress never decreases within one attempt.
-    pub(crate) fn receive(&self, payload: &[u8]) {
-        let Ok(mut event) = serde_json::from_slice::<Value>(payload) else { return };
-        let Some(data) = event.get_mut("data").map(Value::take) else { return };
-        let Some(job) = data.get("job_id").and_then(Value::as_str).map(str::to_owned) else {
-            return;
-        };
+    /// Records progress, unless a newer one is known.
+    pub(crate) fn receive(&self, progress: &JobProgress) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let rank = |data: &Value| {
-            let number = |name: &str| data.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-            (number("attempt"), number("progress"))
-        };
-        if newest.peek(&job).is_none_or(|known| rank(known) <= rank(&data)) {
-            newest.put(job, data);
+        if newest.peek(&progress.job_id).is_none_or(|known| progress.is_at_least(known)) {
+            newest.put(progress.job_id, progress.clone());
         }
     }
 
     /// The newest progress of this attempt.
-    pub(crate) fn of(&self, job: &str, attempt: u32) -> Option<Value> {
+    pub(crate) fn of(&self, job: JobId, attempt: u32) -> Option<JobProgress> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let data = newest.peek(job)?;
-        let same = data.get("attempt").and_then(Value::as_u64) == Some(u64::from(attempt));
-        same.then(|| data.clone())
+        newest.peek(&job).filter(|progress| progress.attempt == attempt).cloned()
     }
 }
 
@@ -56,18 +55,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_progress_of_an_attempt_never_decreases() {
+    fn the_newest_progress_of_the_current_attempt_is_shown() {
         let board = ProgressBoard::default();
-        let receive = |attempt: u32, progress: f64| {
-            let data = json!({ "job_id": "j", "attempt": attempt, "progress": progress });
-            board.receive(json!({ "data": data }).to_string().as_bytes());
+        let job = JobId::from_uuid(uuid::Uuid::from_u128(7));
+        let receive = |attempt: u32, progress: Option<f64>| {
+            let data = json!({ "job_id": job, "attempt": attempt, "stage": "encoding", "frames": 1,
+                "progress": progress, "fps": 1.0, "speed": 1.0, "eta_seconds": null });
+            board.receive(&parse(json!({ "data": data }).to_string().as_bytes()).unwrap());
         };
-        let newest = |attempt| board.of("j", attempt).map(|data| data["progress"].clone());
-        receive(1, 40.0);
-        receive(1, 30.0);
-        assert_eq!(newest(1), Some(json!(40.0)));
-        receive(2, 5.0);
-        receive(1, 50.0);
-        assert_eq!((newest(1), newest(2)), (None, Some(json!(5.0))));
+        let newest = |attempt| board.of(job, attempt).map(|known| known.progress);
+        receive(1, Some(40.0));
+        receive(1, Some(30.0));
+        assert_eq!(newest(1), Some(Some(40.0)));
+        receive(2, Some(5.0));
+        receive(1, Some(50.0));
+        assert_eq!((newest(1), newest(2)), (None, Some(Some(5.0))));
+        assert!(parse(b"{}").is_none());
     }
 }

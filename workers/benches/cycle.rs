@@ -19,6 +19,7 @@ use ffapi_domain::{
     batch::{Batch, BatchCommand, BatchJob, BatchSpec},
     dispatch::Release,
     job::{Job, JobCommand, JobSpec},
+    live::WorkerHeartbeat,
     media::{Capabilities, Convert, MediaRequest, Overwrite, Pool},
 };
 use ffapi_embedded::{NatsServer, Postgres, temporary_folder};
@@ -26,7 +27,7 @@ use ffapi_nats::{Codec, Log, Nats, NatsConfig, PubSub, Task, Vault, Work, topolo
 use ffapi_projections::{
     Archive, Database, JobDetail, JobList, PostgresConfig, Projection, Queue, Runner, queue,
 };
-use ffapi_workers::{Conductor, PRESENCE, Presence, SchedulingConfig};
+use ffapi_workers::{Conductor, PRESENCE, SchedulingConfig};
 use futures::{StreamExt, stream};
 use nix::sys::{
     resource::{UsageWho, getrusage},
@@ -114,7 +115,7 @@ async fn slot(commands: Arc<Commands>) {
 }
 
 async fn be_present(live: PubSub) {
-    let presence = Presence {
+    let presence = WorkerHeartbeat {
         worker: "bench".to_owned(),
         host: String::new(),
         pools: [(Pool::Cpu, SLOTS)].into(),

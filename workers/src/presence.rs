@@ -1,48 +1,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use ffapi_domain::media::{Capabilities, Pool};
-use serde::{Deserialize, Serialize};
+use ffapi_domain::{
+    live::{HEARTBEAT_TIMEOUT, WorkerHeartbeat},
+    media::Pool,
+};
 
 use crate::self_heartbeat::SelfHeartbeat;
-
-/// The heartbeat that every worker publishes every two seconds, as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Presence {
-    /// The worker's identifier, new at every start.
-    pub worker: String,
-    /// The machine's host name.
-    pub host: String,
-    /// Number of concurrent tasks (slots) per pool.
-    pub pools: BTreeMap<Pool, usize>,
-    /// `job_….attempt` of each task that it runs now.
-    pub running: Vec<String>,
-    /// Encoders and devices that were verified at start.
-    pub capabilities: Capabilities,
-    /// The sandbox that its media children run in.
-    pub sandbox: String,
-    /// True once it accepts no more tasks.
-    #[serde(default)]
-    pub leaving: bool,
-    /// Dead workers of the same folder that it found at start: their locks were free.
-    #[serde(default)]
-    pub buried: Vec<String>,
-}
 
 /// Prefix of the subjects that heartbeats are published on, one per worker.
 pub const PRESENCE: &str = "presence.worker";
 
-/// How often a worker publishes its presence.
-pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
-/// A worker without a heartbeat for this long is considered gone.
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(6);
-
 /// The workers with recent heartbeats.
 #[derive(Debug, Default)]
 pub struct Roster {
-    last_seen: BTreeMap<String, (Instant, Presence)>,
+    last_seen: BTreeMap<String, (Instant, WorkerHeartbeat)>,
     /// Workers that another one found dead.
     dead: BTreeSet<String>,
     self_heartbeat: SelfHeartbeat,
@@ -51,9 +25,9 @@ pub struct Roster {
 impl Roster {
     /// Records a worker's heartbeat; malformed payloads are ignored.
     pub fn receive(&mut self, payload: &[u8]) {
-        if let Ok(presence) = serde_json::from_slice::<Presence>(payload) {
-            self.dead.extend(presence.buried.iter().cloned());
-            self.last_seen.insert(presence.worker.clone(), (Instant::now(), presence));
+        if let Ok(heartbeat) = serde_json::from_slice::<WorkerHeartbeat>(payload) {
+            self.dead.extend(heartbeat.buried.iter().cloned());
+            self.last_seen.insert(heartbeat.worker.clone(), (Instant::now(), heartbeat));
         }
     }
 
@@ -79,9 +53,9 @@ impl Roster {
     }
 
     /// The workers with recent heartbeats.
-    pub fn present(&self) -> impl Iterator<Item = &Presence> {
+    pub fn present(&self) -> impl Iterator<Item = &WorkerHeartbeat> {
         let recent = self.last_seen.values().filter(|(at, _)| at.elapsed() < HEARTBEAT_TIMEOUT);
-        recent.map(|(_, presence)| presence)
+        recent.map(|(_, heartbeat)| heartbeat)
     }
 
     /// True if another worker found this one dead, so that no timeout has to pass.
@@ -97,8 +71,8 @@ impl Roster {
 
     /// Slots of a pool, busy or idle, of the workers that accept tasks.
     pub fn slots(&self, pool: Pool) -> usize {
-        let accepting = self.present().filter(|presence| !presence.leaving);
-        accepting.filter_map(|presence| presence.pools.get(&pool)).sum()
+        let accepting = self.present().filter(|heartbeat| !heartbeat.leaving);
+        accepting.filter_map(|heartbeat| heartbeat.pools.get(&pool)).sum()
     }
 
     /// Slots of every pool that has any, busy or idle.

@@ -10,6 +10,7 @@ use std::{
 use ffapi_commands::{Caller, Commands};
 use ffapi_domain::{
     dispatch::Release,
+    live::{HEARTBEAT_INTERVAL, WorkerHeartbeat},
     media::{Capabilities, Pool},
 };
 use ffapi_media::{
@@ -24,13 +25,12 @@ use tracing::{Span, error_span, field::Empty};
 use uuid::Uuid;
 
 use crate::{
-    PRESENCE, Presence,
+    PRESENCE,
     active_attempts::ActiveAttempts,
     attempt::AttemptContext,
     input_fetcher::InputFetcher,
     metrics::{self, worker::CountedSlot},
     planner::MAX_QUESTIONS,
-    presence::HEARTBEAT_INTERVAL,
     scratch::ScratchDisk,
     slot::{
         ChildSpawner, Groups, Users, memory_of_jobs, memory_of_questions, reap_stale,
@@ -363,10 +363,10 @@ impl Worker {
     }
 
     async fn publish_presence(&self, leaving: &CancellationToken) {
-        let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
+        let mut interval = tokio::time::interval(HEARTBEAT_INTERVAL);
         let mut had_space = true;
         loop {
-            heartbeat.tick().await;
+            interval.tick().await;
             let has_space = self.has_space();
             if has_space != had_space {
                 tracing::warn!(
@@ -375,7 +375,7 @@ impl Worker {
                 );
                 had_space = has_space;
             }
-            let presence = Presence {
+            let heartbeat = WorkerHeartbeat {
                 worker: self.context.worker.clone(),
                 host: hostname(),
                 pools: if has_space { self.pools.clone() } else { BTreeMap::new() },
@@ -385,7 +385,7 @@ impl Worker {
                 leaving: leaving.is_cancelled(),
                 buried: self.dead_workers.clone(),
             };
-            if let Ok(body) = serde_json::to_vec(&presence) {
+            if let Ok(body) = serde_json::to_vec(&heartbeat) {
                 let subject = format!("{PRESENCE}.{}", self.context.worker);
                 self.context.pubsub.publish(subject, body).await;
             }

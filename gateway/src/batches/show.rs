@@ -159,10 +159,7 @@ async fn running(gateway: &Gateway, tenant: &Tenant, id: BatchId) -> Result<f64,
         Filter { statuses: vec![JobStatus::Processing], batch: Some(id), ..Filter::default() };
     // At most `max_parallel` of them run, which is up to 20.
     let jobs = job_list::page(&gateway.database, tenant, &filter, 20).await?;
-    let progress = jobs.iter().filter_map(|job| {
-        let progress = gateway.progress.of(&job.id.to_string(), job.attempt)?;
-        progress.get("progress")?.as_f64()
-    });
+    let progress = jobs.iter().filter_map(|job| gateway.progress.of(job.id, job.attempt)?.progress);
     Ok(progress.sum::<f64>() / 100.0)
 }
 

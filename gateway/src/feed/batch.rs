@@ -1,6 +1,6 @@
 use std::{collections::HashMap, sync::Arc};
 
-use ffapi_domain::{BatchId, JobId, batch::Counts, job::JobStatus};
+use ffapi_domain::{BatchId, JobId, batch::Counts, job::JobStatus, live::JobProgress};
 use ffapi_nats::{Message, Position};
 use ffapi_projections::{JobList, batch};
 use poem::{
@@ -11,7 +11,7 @@ use poem_openapi::{
     OpenApi,
     param::{Header, Path},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     EventView, ended,
@@ -140,9 +140,9 @@ impl EventSelector for Members {
         events
     }
 
-    fn progress(&self, job: JobId, data: &Value) -> Option<Event> {
-        let is_member = self.jobs.contains_key(&job);
-        is_member.then(|| progress_event(data))
+    fn progress(&self, progress: &JobProgress) -> Option<Event> {
+        let is_member = self.jobs.contains_key(&progress.job_id);
+        is_member.then(|| progress_event(progress))
     }
 
     fn is_over(&self) -> bool {

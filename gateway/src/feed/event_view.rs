@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use ffapi_commands::Commands;
+use ffapi_domain::live::JobProgress;
 use ffapi_nats::{CodecError, Message, Position};
 use ffapi_projections::public_message;
 use poem::web::sse::Event;
@@ -25,11 +26,12 @@ impl EventView {
 
 /// Progress, as a server-sent event. It has no position: a stream that is resumed gets newer progress. Its
 /// fields are at the top level as well, where they were in earlier versions.
-pub(crate) fn progress_event(data: &Value) -> Event {
+pub(crate) fn progress_event(progress: &JobProgress) -> Event {
+    let data = json!(progress);
     let mut body = data.clone();
     if let Some(fields) = body.as_object_mut() {
         fields.insert("type".to_owned(), "job.progress".into());
-        fields.insert("data".to_owned(), data.clone());
+        fields.insert("data".to_owned(), data);
     }
     Event::message(body.to_string()).event_type("job.progress")
 }

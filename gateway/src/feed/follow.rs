@@ -1,9 +1,9 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use ffapi_domain::Tenant;
+use ffapi_domain::live::JobProgress;
 use ffapi_nats::{Message, PageLimits, Position};
 use poem::web::sse::Event;
-use serde_json::Value;
 use tokio::sync::broadcast;
 
 use super::{EventView, Logged, Source, event_view::RETRY_DELAY};
@@ -23,7 +23,7 @@ pub(crate) trait EventSelector: Send {
     fn select(&mut self, message: &Message, views: &[EventView]) -> Vec<Event>;
 
     /// The event to send for a worker's progress, if any.
-    fn progress(&self, job: ffapi_domain::JobId, data: &Value) -> Option<Event>;
+    fn progress(&self, progress: &JobProgress) -> Option<Event>;
 
     /// True once no more events will follow.
     fn is_over(&self) -> bool;
@@ -133,8 +133,8 @@ impl<S: EventSelector> Source for Follow<S> {
                 Some(Notification::Logged(logged))
                     if logged.message.sequence <= self.after.sequence => {}
                 Some(Notification::Logged(logged)) => Box::pin(self.process(&logged)).await,
-                Some(Notification::Progress(job, data)) => {
-                    self.ready.extend(self.selector.progress(job, &data));
+                Some(Notification::Progress(progress)) => {
+                    self.ready.extend(self.selector.progress(&progress));
                 }
             }
         }

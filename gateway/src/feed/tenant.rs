@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
-use ffapi_domain::{JobId, Tenant};
+use ffapi_domain::{Tenant, live::JobProgress};
 use ffapi_nats::{Message, Position};
 use ffapi_projections::queue;
 use poem::{
@@ -11,7 +11,7 @@ use poem_openapi::{
     OpenApi,
     param::{Header, Query},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     EventPage, EventView,
@@ -212,8 +212,8 @@ impl EventSelector for AllEvents {
         views.iter().map(EventView::event).collect()
     }
 
-    fn progress(&self, _: JobId, data: &Value) -> Option<Event> {
-        Some(progress_event(data))
+    fn progress(&self, progress: &JobProgress) -> Option<Event> {
+        Some(progress_event(progress))
     }
 
     fn is_over(&self) -> bool {

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use ffapi_domain::{Decider, JobId, Tenant, job::Job};
+use ffapi_domain::{Decider, JobId, Tenant, job::Job, live::JobProgress};
 use ffapi_nats::Message;
 use poem::web::sse::Event;
-use serde_json::Value;
 
 use crate::{
     auth::Principal,
@@ -80,8 +79,8 @@ impl EventSelector for OneJob {
         events.iter().map(EventView::event).collect()
     }
 
-    fn progress(&self, _: JobId, data: &Value) -> Option<Event> {
-        Some(progress_event(data))
+    fn progress(&self, progress: &JobProgress) -> Option<Event> {
+        Some(progress_event(progress))
     }
 
     fn is_over(&self) -> bool {

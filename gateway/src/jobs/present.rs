@@ -45,8 +45,8 @@ impl Gateway {
 
 impl Presenter<'_> {
     pub(crate) fn job(self, job: &JobView) -> JobBody {
-        let JobSummary { id, attempt, .. } = &job.summary;
-        let progress = self.gateway.progress.of(&id.to_string(), *attempt);
+        let JobSummary { id, attempt, .. } = job.summary;
+        let progress = self.gateway.progress.of(id, attempt);
         self.with_urls(job, show(job, progress.as_ref()))
     }
 
@@ -70,7 +70,7 @@ impl Presenter<'_> {
     }
 
     pub(crate) fn summary(self, job: &JobSummary) -> SummaryBody {
-        let progress = self.gateway.progress.of(&job.id.to_string(), job.attempt);
+        let progress = self.gateway.progress.of(job.id, job.attempt);
         let mut body = summary(job, progress.as_ref());
         let output = job.output.as_ref();
         let is_put = output.and_then(Personal::as_ref).is_some_and(Location::is_put);

@@ -4,6 +4,7 @@ use ffapi_domain::{
         Attempt, AttemptOutcome, JobError, JobStatus, JobSummary, JobView, OutputFile, RetryHint,
         output_path,
     },
+    live::JobProgress,
     location::Location,
     media::{MediaRequest, Overwrite},
 };
@@ -193,10 +194,9 @@ pub(crate) fn output(job: JobId, output: &OutputFile) -> OutputBody {
 }
 
 /// The representation of a job in lists, with the newest progress from its worker.
-pub(crate) fn summary(job: &JobSummary, progress: Option<&Value>) -> SummaryBody {
+pub(crate) fn summary(job: &JobSummary, progress: Option<&JobProgress>) -> SummaryBody {
     let base = format!("/api/v1/jobs/{}", job.id);
     let running = progress.filter(|_| job.status == JobStatus::Processing);
-    let number = |name: &str| running.and_then(|data| data.get(name)).and_then(Value::as_f64);
     let time = |at: Option<ffapi_domain::Timestamp>| at.map(|at| at.to_string());
     SummaryBody {
         id: job.id.to_string(),
@@ -221,11 +221,11 @@ pub(crate) fn summary(job: &JobSummary, progress: Option<&Value>) -> SummaryBody
             JobStatus::Completed => 100.0,
             JobStatus::Queued => 0.0,
             // A job that failed or was cancelled keeps its last progress.
-            _ => progress.and_then(|data| data.get("progress")?.as_f64()).unwrap_or(0.0),
+            _ => progress.and_then(|progress| progress.progress).unwrap_or(0.0),
         },
-        fps: number("fps"),
-        speed: number("speed"),
-        eta_seconds: number("eta_seconds"),
+        fps: running.map(|progress| progress.fps),
+        speed: running.map(|progress| progress.speed),
+        eta_seconds: running.and_then(|progress| progress.eta_seconds),
         attempt: job.attempt,
         error: job.error.as_ref().map(ErrorBody::from),
         dead_lettered: job.dead_lettered,
@@ -255,7 +255,7 @@ fn main_outputs<'a>(
 }
 
 /// The representation of a job, with the newest progress from its worker.
-pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
+pub(crate) fn show(job: &JobView, progress: Option<&JobProgress>) -> JobBody {
     let JobView { summary, request, attempts, outputs, result, trace_id, .. } = job;
     let delivered: &[OutputFile] =
         if summary.status == JobStatus::Completed { outputs } else { &[] };
@@ -281,10 +281,9 @@ pub(crate) fn show(job: &JobView, progress: Option<&Value>) -> JobBody {
         },
         stage: match summary.status {
             JobStatus::Processing if !outputs.is_empty() => Some("delivering".to_owned()),
-            JobStatus::Processing => progress
-                .and_then(|data| data.get("stage")?.as_str())
-                .map(str::to_owned)
-                .or_else(|| Some("starting".to_owned())),
+            JobStatus::Processing => Some(
+                progress.map_or_else(|| "starting".to_owned(), |progress| progress.stage.clone()),
+            ),
             _ => None,
         },
         attempts: attempts.iter().map(attempt).collect(),

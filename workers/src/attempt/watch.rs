@@ -22,7 +22,7 @@ use crate::{
     failure::crashed,
     media_minutes::{self, Charged},
     metrics::media::ChildMeter,
-    progress_event::progress_event,
+    progress_event::{job_progress, progress_event},
     ranged_input::RangedInputs,
     scratch::{NotEnoughSpace, Reservation},
     slot::Slot,
@@ -278,7 +278,7 @@ impl AttemptContext {
 
     async fn publish_progress(&self, release: &Release, progress: &Progress) {
         let (job, tenant) = (release.job, &release.tenant);
-        let body = progress_event(release, progress);
+        let body = progress_event(&job_progress(release, progress), progress.done);
         self.pubsub.publish(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
     }
 }

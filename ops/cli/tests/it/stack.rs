@@ -219,8 +219,13 @@ impl Stack {
         }
     }
 
-    /// Starts the process with these settings without waiting until it is ready.
+    /// Starts the process with these settings without waiting until it is ready. One that still runs is
+    /// stopped before.
     pub(crate) fn start_with(&mut self, settings: &[(&str, &str)]) {
+        if !self.has_exited() {
+            self.terminate();
+            self.process.wait().unwrap();
+        }
         let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
         self.process = launch(&self.program, self.data.path(), port, settings);
     }
