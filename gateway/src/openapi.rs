@@ -7,6 +7,7 @@ mod raw_bodies;
 mod schemas;
 mod texts;
 mod url_parameters;
+mod values;
 
 use ffapi_domain::catalogue::EVENTS;
 use serde_json::{Map, Value, json};

@@ -1,79 +1,15 @@
-//! What the generated schemas and parameters leave open: the values that a field may have, times, the
-//! shape of metadata, and the size of pages.
+//! What the generated schemas and parameters leave open: times, the shape of metadata, and the size of
+//! pages.
 
 use serde_json::{Value, json};
 
-use super::set;
-
-/// The values of fields: schema, field, values. A test checks each against the field's description.
-#[rustfmt::skip]
-const VALUES: &[(&str, &str, &[&str])] = &[
-    ("Account", "status", &["open", "closing", "erased"]),
-    ("Account", "tier", TIERS),
-    ("AccountPatch", "tier", TIERS),
-    ("Attempt", "outcome", &["completed", "failed", "abandoned", "cancelled"]),
-    ("Batch", "status", &["processing", "completed", "partial_success", "failed", "cancelled"]),
-    ("BatchRequest", "priority", PRIORITIES),
-    ("Delivery", "status", &["due", "delivered", "failed"]),
-    ("Estimated", "pool", POOLS),
-    ("Filter", "name", &[
-        "denoise", "deinterlace", "stabilize", "sharpen", "blur", "brightness", "contrast",
-        "saturation", "hue", "eq", "tonemap",
-    ]),
-    ("Flip", "axis", &["horizontal", "vertical", "both"]),
-    ("Hardware", "prefer", POOLS),
-    ("Job", "kind", KINDS),
-    ("Job", "overwrite", &["fail", "replace"]),
-    ("Job", "priority", PRIORITIES),
-    ("Job", "status", STATUSES),
-    ("JobError", "retry_hint", &["retry", "no_retry"]),
-    ("JobSummary", "kind", KINDS),
-    ("JobSummary", "priority", PRIORITIES),
-    ("JobSummary", "status", STATUSES),
-    ("Key", "status", &["active", "expired", "revoked"]),
-    ("PresetCreate", "kind", KINDS),
-    ("Scale", "mode", &["fit", "fill", "stretch"]),
-    ("StreamPoster", "format", IMAGES),
-    ("StreamRequest", "segment_format", &["fmp4", "ts"]),
-    ("StreamRequest", "segments", &["files", "single_file"]),
-    ("StreamRequest", "type", &["hls", "dash", "cmaf"]),
-    ("StreamRequest", "video_codec", &["h264", "hevc"]),
-    ("StreamSprite", "format", IMAGES),
-    ("Subtitles", "mode", &["burn", "embed", "sidecar"]),
-    ("ThumbnailsRequest", "format", &["jpeg", "png", "webp", "gif"]),
-    ("ThumbnailsRequest", "mode", &["single", "interval", "count", "grid", "sprite", "animated"]),
-    ("Transcode", "audio_codec", &[
-        "aac", "mp3", "opus", "vorbis", "ac3", "flac", "pcm", "copy", "none",
-    ]),
-    ("Transcode", "video_codec", &[
-        "h264", "hevc", "vp8", "vp9", "av1", "prores", "gif", "mjpeg", "png", "webp", "copy", "none",
-    ]),
-    ("Validated", "pool", POOLS),
-    ("Watermark", "position", &[
-        "top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom",
-        "bottom_right",
-    ]),
-    ("Webhook", "disabled_by", &["owner", "gone", "failing"]),
-    ("Webhook", "status", &["enabled", "disabled"]),
-];
-
-const IMAGES: &[&str] = &["jpeg", "png", "webp"];
-const KINDS: &[&str] = &["convert", "stream", "thumbnails", "analyze", "probe"];
-const POOLS: &[&str] = &["cpu", "vaapi", "nvenc", "qsv"];
-const PRIORITIES: &[&str] = &["low", "normal", "high"];
-const STATUSES: &[&str] = &["queued", "processing", "completed", "failed", "cancelled"];
-const TIERS: &[&str] = &["free", "basic", "premium", "enterprise"];
+use super::{set, values};
 
 /// Completes the schemas of the whole document.
 pub(super) fn describe(document: &mut Value) {
     let schemas = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut);
     let Some(schemas) = schemas else { return };
-    for (schema, field, values) in VALUES {
-        let property = schemas.get_mut(*schema).and_then(|schema| schema.get_mut("properties"));
-        if let Some(property) = property.and_then(|properties| properties.get_mut(*field)) {
-            set(property, &["enum"], json!(values));
-        }
-    }
+    values::describe(schemas);
     for (name, schema) in schemas {
         if name.ends_with("Request") {
             require_what_no_preset_supplies(schema);
@@ -117,22 +53,4 @@ pub(super) fn describe_limit(operation: &str, parameter: &mut Value) {
     set(parameter, &["schema", "minimum"], least.into());
     set(parameter, &["schema", "maximum"], most.into());
     set(parameter, &["schema", "default"], default.into());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_value_is_one_that_the_description_names() {
-        let document = super::super::document(&crate::server::generated());
-        for (schema, field, values) in VALUES {
-            let property = &document["components"]["schemas"][schema]["properties"][field];
-            assert_eq!(&json!(values), &property["enum"], "{schema}.{field}");
-            let description = property["description"].as_str().unwrap_or_default();
-            for value in *values {
-                assert!(description.contains(&format!("`{value}`")), "{schema}.{field}: {value}");
-            }
-        }
-    }
 }

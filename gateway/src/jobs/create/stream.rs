@@ -37,7 +37,8 @@ pub(crate) struct StreamBody {
     segments: Option<String>,
     /// `h264` (the default) or `hevc`.
     video_codec: Option<String>,
-    /// `ultrafast` to `veryslow`.
+    /// `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`: slower
+    /// ones compress better.
     encoder_preset: Option<String>,
     /// `aes-128` for `hls`; the key file is written next to the segments.
     encryption: Option<String>,

@@ -27,7 +27,8 @@ pub(super) struct TranscodeBody {
     /// The VMAF to reach, 30 to 99, instead of `crf`: values of `crf` are tried on samples of the
     /// video.
     target_vmaf: Option<f64>,
-    /// `ultrafast` to `veryslow`.
+    /// `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`: slower
+    /// ones compress better.
     preset: Option<String>,
     /// The codec's profile, like `high` for h264.
     profile: Option<String>,
