@@ -5,8 +5,8 @@ use ffapi_storage::comma_separated;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    IssuerConfig, ProxyHeader, ScannerConfig, prices::PriceTable, read_barrier::Consistency,
-    scanner::OnFailure,
+    IssuerConfig, ProxyHeader, ScannerConfig, cors::AllowedOrigin, prices::PriceTable,
+    read_barrier::Consistency, scanner::OnFailure,
 };
 
 /// Configuration of the gateway.
@@ -31,7 +31,7 @@ pub struct GatewayConfig {
     /// Origins, like `https://app.example.com`, whose pages may call the API from a browser (CORS);
     /// `*` for all.
     #[serde(deserialize_with = "comma_separated")]
-    pub cors_origins: Vec<String>,
+    pub cors_origins: Vec<AllowedOrigin>,
     /// Certificate and key for HTTPS; plain HTTP if absent.
     pub tls: Option<TlsConfig>,
     /// The issuer whose tokens (`Authorization: Bearer <JWT>`) are accepted in addition to API

@@ -3,10 +3,14 @@
 //! No response depends on cookies, so there is nothing that a page of an unknown origin could abuse:
 //! its requests are answered as any other, and its browser does not show it the responses.
 
+mod origin;
+
 use poem::{
     Request, Response,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
+
+pub use self::origin::AllowedOrigin;
 
 /// What a page may send.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
@@ -37,23 +41,25 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 /// The origins whose pages may call the API.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CorsPolicy {
-    origins: Vec<String>,
+    origins: Vec<AllowedOrigin>,
 }
 
 impl CorsPolicy {
-    /// `*` allows every origin.
-    pub(crate) fn new(origins: &[String]) -> Self {
-        let origins = origins.iter().map(|origin| origin.trim_end_matches('/').to_owned());
-        Self { origins: origins.collect() }
+    pub(crate) fn new(origins: &[AllowedOrigin]) -> Self {
+        Self { origins: origins.to_vec() }
     }
 
     /// The value of `access-control-allow-origin`, if the origin may call the API.
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
-        if self.origins.iter().any(|allowed| allowed == "*") {
+        if self.origins.contains(&AllowedOrigin::Any) {
             return Some(ANY);
         }
-        let is_listed =
-            |allowed: &String| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes());
+        let is_listed = |allowed: &AllowedOrigin| match allowed {
+            AllowedOrigin::Any => true,
+            AllowedOrigin::Exact(allowed) => {
+                origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes())
+            }
+        };
         self.origins.iter().any(is_listed).then(|| origin.clone())
     }
 
@@ -91,7 +97,7 @@ mod tests {
     use super::*;
 
     fn written(origins: &[&str], origin: Option<&'static str>) -> HeaderMap {
-        let origins: Vec<String> = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        let origins: Vec<AllowedOrigin> = origins.iter().map(|it| it.parse().unwrap()).collect();
         let mut headers = HeaderMap::new();
         let origin = origin.map(HeaderValue::from_static);
         CorsPolicy::new(&origins).write(origin.as_ref(), &mut headers);
@@ -104,7 +110,7 @@ mod tests {
             .header("origin", origin)
             .header("access-control-request-method", "POST")
             .finish();
-        CorsPolicy::new(&["https://app.example.com/".to_owned()]).preflight(&request)
+        CorsPolicy::new(&["https://app.example.com/".parse().unwrap()]).preflight(&request)
     }
 
     #[test]

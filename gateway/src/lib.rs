@@ -83,6 +83,7 @@ mod webhooks;
 
 pub use auth::{CredentialStore, IssuerConfig, Minted, Pepper, Peppers, ProxyHeader, mint};
 pub use config::{GatewayConfig, InspectionConfig, TlsConfig};
+pub use cors::AllowedOrigin;
 pub use error::GatewayError;
 pub use prices::{Price, PriceTable};
 pub use problem::Kind as ProblemKind;

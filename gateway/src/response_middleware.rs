@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     api_paths::{self, ApiPaths},
-    cors::CorsPolicy,
+    cors::{AllowedOrigin, CorsPolicy},
     guard, headers,
     metrics::{ActiveRequest, Answered, known_method},
     parser_messages::of_parameter,
@@ -65,7 +65,7 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let active = ActiveRequest::begin(request.method(), request.version(), secure);
     let rate_limit = RateLimitHeaders::default();
     request.set_data(rate_limit.clone());
-    let any = CorsPolicy::new(&["*".to_owned()]);
+    let any = CorsPolicy::new(&[AllowedOrigin::Any]);
     let cors = if is_for_pages { Some(&any) } else { gateway.as_ref().map(|g| &g.cors) };
     let origin = request.headers().get(header::ORIGIN).cloned();
     let route = paths.as_ref().and_then(|paths| paths.template(&path));
