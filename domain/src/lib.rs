@@ -30,8 +30,8 @@ pub mod queue_quota;
 pub mod quota;
 pub mod restoration;
 pub mod retention;
-#[cfg(any(test, feature = "spec"))]
-pub mod spec;
+#[cfg(test)]
+mod spec;
 pub mod storage_quota;
 mod tenant;
 mod timestamp;
