@@ -38,13 +38,13 @@ use self::{
     share::Shares,
 };
 use crate::{
-    BatchId, JobId, KeyId, Tenant, Timestamp,
+    BatchId, Category, JobId, KeyId, Tenant, Timestamp,
     job::{JobEvent, Membership, Priority},
     media::{Hardware, Pool},
 };
 
 /// The subject category of releases.
-pub const CATEGORY: &str = "dispatch";
+pub const CATEGORY: &str = Category::Dispatch.as_str();
 
 /// What a dispatcher appends to the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

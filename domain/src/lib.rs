@@ -8,6 +8,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod account;
+mod any_event;
 pub mod audit;
 pub mod batch;
 pub mod catalogue;
@@ -38,6 +39,7 @@ mod timestamp;
 pub mod upload;
 pub mod webhook;
 
+pub use any_event::{AnyEvent, Category};
 pub use decider::Decider;
 pub use id::{BadId, BatchId, JobId, KeyId, LeaseId, UploadId, WebhookId};
 pub use month::{Month, ParseMonthError};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, JobId, Timestamp};
+use crate::{Category, Decider, JobId, Timestamp};
 
 /// What happened to an output name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ impl Decider for Output {
     type State = OutputState;
     type Rejection = OutputRejection;
 
-    const CATEGORY: &'static str = "output";
+    const CATEGORY: &'static str = Category::Output.as_str();
 
     fn decide(
         state: &OutputState,

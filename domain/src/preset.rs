@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Decider, job::PresetRef};
+use crate::{Category, Decider, job::PresetRef};
 
 /// The tenant name under which global presets are stored.
 pub const GLOBAL: &str = "_";
@@ -106,7 +106,7 @@ impl Decider for Preset {
     type State = PresetState;
     type Rejection = PresetRejection;
 
-    const CATEGORY: &'static str = "preset";
+    const CATEGORY: &'static str = Category::Preset.as_str();
 
     fn decide(
         state: &PresetState,

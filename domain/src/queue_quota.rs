@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, LeaseId, Timestamp};
+use crate::{Category, Decider, LeaseId, Timestamp};
 
 pub use self::tracker::{Due, QueueQuotaTracker};
 
@@ -148,7 +148,7 @@ impl Decider for QueueQuota {
     type State = QueueQuotaState;
     type Rejection = QueueQuotaRejection;
 
-    const CATEGORY: &'static str = "room";
+    const CATEGORY: &'static str = Category::QueueQuota.as_str();
 
     fn decide(
         state: &QueueQuotaState,

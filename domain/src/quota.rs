@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, JobId, KeyId, media::Micros};
+use crate::{Category, Decider, JobId, KeyId, media::Micros};
 
 pub use self::tracker::{Due, QuotaTracker};
 
@@ -146,7 +146,7 @@ impl Decider for Quota {
     type State = QuotaState;
     type Rejection = QuotaRejection;
 
-    const CATEGORY: &'static str = "quota";
+    const CATEGORY: &'static str = Category::Quota.as_str();
 
     fn decide(
         state: &QuotaState,

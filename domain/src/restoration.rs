@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Category;
+
 /// The subject category of these events.
-pub const CATEGORY: &str = "log";
+pub const CATEGORY: &str = Category::Restoration.as_str();
 
 /// What happened to the log as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, JobId, Timestamp};
+use crate::{Category, Decider, JobId, Timestamp};
 
 pub use self::tracker::{Due, StorageQuotaTracker};
 
@@ -142,7 +142,7 @@ impl Decider for StorageQuota {
     type State = StorageQuotaState;
     type Rejection = StorageQuotaRejection;
 
-    const CATEGORY: &'static str = "kept";
+    const CATEGORY: &'static str = Category::StorageQuota.as_str();
 
     fn decide(
         state: &StorageQuotaState,

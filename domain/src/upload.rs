@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Decider, Personal};
+use crate::{Category, Decider, Personal};
 
 /// What happened to an upload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ impl Decider for Upload {
     type State = UploadState;
     type Rejection = UploadRejection;
 
-    const CATEGORY: &'static str = "upload";
+    const CATEGORY: &'static str = Category::Upload.as_str();
 
     fn decide(
         state: &UploadState,

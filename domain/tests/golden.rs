@@ -189,6 +189,37 @@ impl Sample {
     }
 }
 
+/// The prefix of the golden files of a category of the log.
+const fn prefix(category: ffapi_domain::Category) -> &'static str {
+    use ffapi_domain::Category as Log;
+    match category {
+        Log::Webhook => "webhook",
+        Log::Account
+        | Log::Batch
+        | Log::Dispatch
+        | Log::Job
+        | Log::Key
+        | Log::KeyQuota
+        | Log::Output
+        | Log::Preset
+        | Log::QueueQuota
+        | Log::Quota
+        | Log::Restoration
+        | Log::StorageQuota
+        | Log::Upload
+        | Log::WebhookQuota => category.as_str(),
+    }
+}
+
+#[test]
+fn every_category_of_the_log_has_golden_files() {
+    for category in ffapi_domain::Category::ALL {
+        let has_files = |golden: &Golden| golden.kind.split('.').next() == Some(prefix(*category));
+        assert!(GOLDEN.iter().any(has_files), "{category:?}");
+        assert!(CATEGORIES.iter().any(|of| of.prefix == prefix(*category)), "{category:?}");
+    }
+}
+
 #[test]
 fn every_golden_file_is_read_and_written_unchanged() {
     assert!(GOLDEN.len() >= 73, "a golden file is missing");

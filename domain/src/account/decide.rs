@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Limits, LimitsPatch, Tier, Tiers};
-use crate::{Decider, Network};
+use crate::{Category, Decider, Network};
 
 /// What a tenant is entitled to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ impl Decider for Account {
     type State = AccountState;
     type Rejection = AccountRejection;
 
-    const CATEGORY: &'static str = "account";
+    const CATEGORY: &'static str = Category::Account.as_str();
 
     fn decide(
         state: &AccountState,

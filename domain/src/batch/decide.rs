@@ -1,5 +1,5 @@
 use super::{BatchEvent, BatchSpec, Counts};
-use crate::{Decider, JobId, LeaseId};
+use crate::{Category, Decider, JobId, LeaseId};
 
 /// A command for a batch.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Decider for Batch {
     type State = BatchState;
     type Rejection = BatchRejection;
 
-    const CATEGORY: &'static str = "batch";
+    const CATEGORY: &'static str = Category::Batch.as_str();
 
     fn decide(
         state: &BatchState,

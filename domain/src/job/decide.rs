@@ -3,7 +3,7 @@ use super::{
     retry::{MAX_ABANDONED, MAX_ATTEMPTS, MAX_DEFERRED, deferral},
     state,
 };
-use crate::{Decider, Personal, Timestamp, dispatch::Waited};
+use crate::{Category, Decider, Personal, Timestamp, dispatch::Waited};
 
 /// The job decider.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Decider for Job {
     type State = JobState;
     type Rejection = JobRejection;
 
-    const CATEGORY: &'static str = "job";
+    const CATEGORY: &'static str = Category::Job.as_str();
 
     fn decide(state: &JobState, command: JobCommand) -> Decision {
         match command {

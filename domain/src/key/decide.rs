@@ -4,7 +4,7 @@ use super::{
     ActiveKey, Grant, KeyChange, KeyEvent, KeyState, KeyTerms, MAX_KEY_GENERATIONS,
     MAX_REVOKED_TOKENS, Scope, TermsRejection, TokenId, state,
 };
-use crate::{Decider, Personal, Timestamp};
+use crate::{Category, Decider, Personal, Timestamp};
 
 /// A command for a key.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ impl Decider for Key {
     type State = KeyState;
     type Rejection = KeyRejection;
 
-    const CATEGORY: &'static str = "key";
+    const CATEGORY: &'static str = Category::Key.as_str();
 
     fn decide(state: &KeyState, command: KeyCommand) -> Decision {
         let key = match (state, &command) {

@@ -5,7 +5,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, KeyId, Timestamp};
+use crate::{Category, Decider, KeyId, Timestamp};
 
 /// Time after a claim in which the key may still be created or extended: until then the claim
 /// counts, whatever the read model knows about the key.
@@ -114,7 +114,7 @@ impl Decider for KeyQuota {
     type State = BTreeMap<KeyId, KeySlot>;
     type Rejection = KeyQuotaRejection;
 
-    const CATEGORY: &'static str = "ring";
+    const CATEGORY: &'static str = Category::KeyQuota.as_str();
 
     fn decide(
         state: &Self::State,

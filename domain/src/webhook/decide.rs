@@ -1,5 +1,5 @@
 use super::{DisabledBy, WebhookChange, WebhookEvent, WebhookTerms};
-use crate::{Decider, Timestamp};
+use crate::{Category, Decider, Timestamp};
 
 /// A command for a webhook endpoint.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl Decider for Webhook {
     type State = WebhookState;
     type Rejection = WebhookRejection;
 
-    const CATEGORY: &'static str = "hook";
+    const CATEGORY: &'static str = Category::Webhook.as_str();
 
     fn decide(
         state: &WebhookState,

@@ -5,7 +5,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, Timestamp, WebhookId};
+use crate::{Category, Decider, Timestamp, WebhookId};
 
 /// Time after a claim in which the endpoint may still be created or changed: until then the claim
 /// counts, whatever the read model knows about the endpoint.
@@ -127,7 +127,7 @@ impl Decider for WebhookQuota {
     type State = BTreeMap<WebhookId, WebhookClaims>;
     type Rejection = WebhookQuotaRejection;
 
-    const CATEGORY: &'static str = "hookring";
+    const CATEGORY: &'static str = Category::WebhookQuota.as_str();
 
     fn decide(
         state: &Self::State,
