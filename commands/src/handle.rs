@@ -108,7 +108,6 @@ struct Target<'a> {
 
 /// Attempts for one command; from the second on, only writers in other processes can conflict.
 const MAX_ATTEMPTS: u32 = 16;
-const SCHEMA_VERSION: u32 = 1;
 /// What is read of a history at once.
 const PAGE: PageLimits = PageLimits { messages: 1_000, bytes: 1024 * 1024 };
 
@@ -317,7 +316,7 @@ impl Commands {
         loop {
             let page = self.log.page_within(subject, from, PAGE).await?;
             for message in &page.messages {
-                visit(message.sequence, self.codec.decode(&message.payload).await?);
+                visit(message.sequence, self.codec.read(message).await?);
             }
             match page.messages.last() {
                 Some(last) if page.has_more => from = last.sequence.saturating_add(1),
@@ -367,8 +366,8 @@ impl Commands {
             return Ok(None);
         }
         let Some(message) = self.log.newest(subject).await? else { return Ok(None) };
-        let decision: Decision<D::Event> = self.codec.decode(&message.payload).await?;
-        Ok(decision.stands.and_then(|Snapshot { version, state }| {
+        let decision: Decision<D::Event> = self.codec.read(&message).await?;
+        Ok(decision.snapshot.and_then(|Snapshot { version, state }| {
             Some(Loaded { state: D::from_snapshot(&state)?, sequence: message.sequence, version })
         }))
     }
@@ -387,21 +386,16 @@ impl Commands {
     {
         let state = events.iter().fold(loaded.state.clone(), D::evolve);
         let version = loaded.version.saturating_add(events.len() as u64);
-        let decision = Decision {
-            command_id: target.command_id,
-            correlation_id: target.caller.correlation_id,
-            causation: target.caller.causation.clone(),
-            actor: target.caller.actor.clone(),
-            tenant: target.tenant.to_owned(),
-            at: now_millis(),
-            traceparent: trace::current()
-                .map(|context| context.to_string())
-                .or_else(|| target.caller.traceparent.clone()),
-            address: target.caller.address.as_ref().map(personal).transpose()?,
-            schema: SCHEMA_VERSION,
-            events,
-            stands: D::snapshot(&state).map(|state| Snapshot { version, state }),
-        };
+        let caller = target.caller;
+        let actor = caller.actor.clone();
+        let mut decision =
+            Decision::new(target.command_id, actor, target.tenant, now_millis(), events);
+        decision.correlation_id = caller.correlation_id;
+        decision.causation.clone_from(&caller.causation);
+        let span = trace::current().map(|context| context.to_string());
+        decision.traceparent = span.or_else(|| caller.traceparent.clone());
+        decision.address = caller.address.as_ref().map(personal).transpose()?;
+        decision.snapshot = D::snapshot(&state).map(|state| Snapshot { version, state });
         let request = AppendRequest {
             subject: target.subject.clone(),
             expected: loaded.sequence,

@@ -170,19 +170,10 @@ async fn state_is_loaded_from_the_newest_snapshot() {
     one.log().append(request).await.unwrap();
     assert!(one.state::<QueueQuota>("acme", "acme").await.is_err());
     let snapshot = serde_json::json!({ "leased": 5, "returned": 1, "over": 2, "open": {} });
-    let decision = Decision {
-        command_id: Uuid::now_v7(),
-        correlation_id: Uuid::now_v7(),
-        causation: None,
-        actor: Actor::Process("test".to_owned()),
-        tenant: "acme".to_owned(),
-        at: 0,
-        traceparent: None,
-        address: None,
-        schema: 1,
-        events: vec![QueueQuotaEvent::Freed { over: 2, closed: vec![] }],
-        stands: Some(Snapshot { version: 7, state: snapshot }),
-    };
+    let actor = Actor::Process("test".to_owned());
+    let events = vec![QueueQuotaEvent::Freed { over: 2, closed: vec![] }];
+    let mut decision = Decision::new(Uuid::now_v7(), actor, "acme", 0, events);
+    decision.snapshot = Some(Snapshot { version: 7, state: snapshot });
     let request = AppendRequest {
         subject: "ev.room.acme.acme".to_owned(),
         expected: 1,

@@ -259,20 +259,8 @@ impl Note {
             first: self.first,
             last: self.last,
         };
-        let id = Uuid::now_v7();
-        let decision = Decision {
-            command_id: id,
-            correlation_id: id,
-            causation: None,
-            actor: Actor::Process("gateway".to_owned()),
-            tenant: tenant.to_owned(),
-            at: self.last.as_millis(),
-            traceparent: None,
-            address: None,
-            schema: 1,
-            events: vec![event],
-            stands: None,
-        };
+        let (actor, at) = (Actor::Process("gateway".to_owned()), self.last.as_millis());
+        let decision = Decision::new(Uuid::now_v7(), actor, tenant, at, vec![event]);
         let payload = commands.codec().encode(&decision).await?;
         Ok(notes.keep(&subject, payload).await?)
     }

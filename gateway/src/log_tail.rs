@@ -3,24 +3,33 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ffapi_domain::{
-    Decider, account::Account, batch::Batch, job::Job, key::Key, preset::Preset, webhook::Webhook,
-};
+use ffapi_domain::Category;
 use ffapi_nats::{Message, Position, PubSub};
 use ffapi_projections::{JobDetail, position_subject};
 use tokio_util::sync::CancellationToken;
 
 use crate::{error::GatewayError, progress, queue_slots, state::Gateway};
 
-/// The categories of aggregates whose events are public; those of others have no subscribers.
-const PUBLIC: [&str; 6] = [
-    Job::CATEGORY,
-    Batch::CATEGORY,
-    Key::CATEGORY,
-    Webhook::CATEGORY,
-    Account::CATEGORY,
-    Preset::CATEGORY,
-];
+/// True for the categories that streams of events subscribe to.
+const fn is_public(category: Category) -> bool {
+    match category {
+        Category::Job
+        | Category::Batch
+        | Category::Key
+        | Category::Webhook
+        | Category::Account
+        | Category::Preset => true,
+        Category::Dispatch
+        | Category::KeyQuota
+        | Category::Output
+        | Category::QueueQuota
+        | Category::Quota
+        | Category::Restoration
+        | Category::StorageQuota
+        | Category::Upload
+        | Category::WebhookQuota => false,
+    }
+}
 
 /// Clears cached data after an account changed, as it may have been erased. The job cache is
 /// cleared again once the read model has processed the message, because old rows may be read until
@@ -47,15 +56,32 @@ async fn wait_for_rows(gateway: &Gateway, sequence: u64) {
 /// Invalidates what is cached for the aggregate of a message.
 async fn invalidate(gateway: &Arc<Gateway>, message: &Message) {
     let Some((category, owner, id)) = message.address() else { return };
-    if category == Account::CATEGORY {
-        clear_account(gateway, owner, message.sequence).await;
-    } else if category == Preset::CATEGORY {
-        let key = (owner.to_owned(), id.to_owned());
-        gateway.caches.presets.invalidate(&key, message.sequence);
-    } else if category == Job::CATEGORY
-        && let Ok(id) = id.parse()
-    {
-        gateway.caches.invalidate_job(&id, message.sequence);
+    match Category::of(category) {
+        Some(Category::Account) => clear_account(gateway, owner, message.sequence).await,
+        Some(Category::Preset) => {
+            let key = (owner.to_owned(), id.to_owned());
+            gateway.caches.presets.invalidate(&key, message.sequence);
+        }
+        Some(Category::Job) => {
+            if let Ok(id) = id.parse() {
+                gateway.caches.invalidate_job(&id, message.sequence);
+            }
+        }
+        Some(
+            Category::Batch
+            | Category::Dispatch
+            | Category::Key
+            | Category::KeyQuota
+            | Category::Output
+            | Category::QueueQuota
+            | Category::Quota
+            | Category::Restoration
+            | Category::StorageQuota
+            | Category::Upload
+            | Category::Webhook
+            | Category::WebhookQuota,
+        )
+        | None => {}
     }
 }
 
@@ -108,7 +134,8 @@ pub(crate) async fn spawn(
                     invalidate(&gateway, &message).await;
                     let tenant = message.address().map(|(_, tenant, _)| tenant);
                     gateway.reads.barrier.receive(tenant, message.sequence);
-                    if message.address().is_some_and(|(category, ..)| PUBLIC.contains(&category)) {
+                    let category = message.address().and_then(|(name, ..)| Category::of(name));
+                    if category.is_some_and(is_public) {
                         gateway.event_bus.publish(message);
                     }
                 }

@@ -1,10 +1,14 @@
+use std::time::Duration;
+
+use backon::{ConstantBuilder, Retryable};
 use bytes::Bytes;
 use rmpv::Value;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    Decision, LogError, Vault,
+    Decision, LogError, Message, Vault,
+    upcast::{SCHEMA, upcast},
     vault::{DataKey, seal, unseal},
 };
 
@@ -99,35 +103,124 @@ impl Codec {
         Ok(bytes.into())
     }
 
-    /// Decodes a decision and decrypts its personal fields.
+    /// Reads a decision of one aggregate, whose type the caller knows from the message's subject.
     ///
     /// # Errors
-    /// When the bytes are not such a decision, or the data key cannot be read.
-    pub async fn decode<E: DeserializeOwned>(
+    /// When the message is not such a decision, or the data key cannot be read.
+    pub async fn read<E: DeserializeOwned>(
         &self,
-        bytes: &[u8],
+        message: &Message,
     ) -> Result<Decision<E>, CodecError> {
+        let value = self.clear(message).await?;
+        from_value(&value)
+    }
+
+    /// Reads a decision of any aggregate. `E` is an enum of the events of all categories; each event
+    /// is deserialized as `{category: event}`, where the category is that of the message's subject.
+    ///
+    /// # Errors
+    /// When the message is not a decision of a category that `E` has, or the data key cannot be read.
+    pub async fn read_any<E: DeserializeOwned>(
+        &self,
+        message: &Message,
+    ) -> Result<Decision<E>, CodecError> {
+        let mut value = self.clear(message).await?;
+        let category = message.category();
+        if let Some(Value::Array(events)) = field_mut(&mut value, "events") {
+            for event in events {
+                *event = Value::Map(vec![(category.into(), std::mem::replace(event, Value::Nil))]);
+            }
+        }
+        from_value(&value)
+    }
+
+    /// Reads a decision of one aggregate, and waits while the key store is unavailable. One that
+    /// cannot be decoded is logged, and `None`.
+    pub async fn read_or_skip<E: DeserializeOwned>(
+        &self,
+        message: &Message,
+    ) -> Option<Decision<E>> {
+        match until_available(|| self.read(message)).await {
+            Ok(decision) => Some(decision),
+            Err(Unreadable(why)) => {
+                tracing::error!(sequence = message.sequence, why, "unreadable message skipped");
+                None
+            }
+        }
+    }
+
+    /// The decision of a message in the present format, its personal fields decrypted.
+    async fn clear(&self, message: &Message) -> Result<Value, CodecError> {
+        let bytes = &message.payload;
         let mut value = rmpv::decode::read_value(&mut &bytes[..]).map_err(unreadable)?;
-        let field = |name: &str| {
-            let entries = value.as_map()?;
-            entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
-        };
-        let tenant = field("tenant")
+        let tenant = field(&value, "tenant")
             .and_then(Value::as_str)
             .filter(is_valid_tenant)
             .ok_or_else(|| CodecError::Unreadable("no tenant".to_owned()))?;
-        let id = field("command_id").and_then(|value| match value {
+        let id = field(&value, "command_id").and_then(|value| match value {
             Value::Binary(bytes) => Uuid::from_slice(bytes).ok(),
             Value::String(text) => text.as_str()?.parse().ok(),
             _ => None,
         });
         let id = id.ok_or_else(|| CodecError::Unreadable("no command id".to_owned()))?;
+        let schema = field(&value, "schema").and_then(Value::as_u64).unwrap_or(0);
         let key = self.vault.data_key(tenant, newest_generation(&value)).await?;
         FieldCipher { key: &key, id }.walk(&mut value, "", Direction::Decrypt)?;
-        let mut clear = Vec::with_capacity(bytes.len());
-        rmpv::encode::write_value(&mut clear, &value).map_err(unreadable)?;
-        rmp_serde::from_slice(&clear).map_err(unreadable)
+        upcast(message.category(), schema, value)
     }
+}
+
+/// A field of a decision.
+fn field<'a>(decision: &'a Value, name: &str) -> Option<&'a Value> {
+    let entries = decision.as_map()?;
+    entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
+}
+
+/// Like [`field`], to be changed.
+fn field_mut<'a>(decision: &'a mut Value, name: &str) -> Option<&'a mut Value> {
+    let Value::Map(entries) = decision else { return None };
+    entries.iter_mut().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
+}
+
+fn from_value<E: DeserializeOwned>(decision: &Value) -> Result<Decision<E>, CodecError> {
+    let mut clear = Vec::new();
+    rmpv::encode::write_value(&mut clear, decision).map_err(unreadable)?;
+    let decision: Decision<E> = rmp_serde::from_slice(&clear).map_err(unreadable)?;
+    Ok(Decision { schema: SCHEMA, ..decision })
+}
+
+/// A message is corrupt, or was written by a newer version of ffapi: why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a decision cannot be read: {0}")]
+pub struct Unreadable(pub String);
+
+/// Delay between two attempts to read while the log or the key store is unavailable.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Repeats a read until the log and the key store are available. The first failure is logged.
+///
+/// # Errors
+/// When what is read cannot be decoded.
+pub async fn until_available<T, F>(read: impl FnMut() -> F) -> Result<T, Unreadable>
+where
+    F: Future<Output = Result<T, CodecError>>,
+{
+    let mut is_reported = false;
+    let delays = ConstantBuilder::default().with_delay(RETRY_DELAY).without_max_times();
+    let answered = read
+        .retry(delays)
+        .when(|error| matches!(error, CodecError::Log(_)))
+        .notify(|error, _| {
+            if !std::mem::replace(&mut is_reported, true) {
+                tracing::warn!(%error, "waiting for the log or the key store");
+            }
+        })
+        .await;
+    // Only the error that is not retried is left.
+    answered.map_err(|error| match error {
+        CodecError::Unreadable(why) => Unreadable(why),
+        CodecError::Log(error) => Unreadable(error.to_string()),
+    })
 }
 
 impl Codec {

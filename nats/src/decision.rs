@@ -2,7 +2,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{LogError, trace::TraceContext};
+use crate::{LogError, trace::TraceContext, upcast::SCHEMA};
 
 /// One message in the log: all events of a decision, and the metadata of its cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,15 +26,15 @@ pub struct Decision<E> {
     /// The client's network address, as a personal value; see [`personal`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<rmpv::Value>,
-    /// Version of the events' format, for upcasting.
+    /// Version of the format that it is written in; the module `upcast` converts older ones.
     #[serde(default)]
-    pub schema: u32,
+    pub(crate) schema: u32,
     /// The events in order; never empty.
     pub events: Vec<E>,
     /// The aggregate's state after these events, if its decider stores snapshots: earlier messages
     /// need not be read then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stands: Option<Snapshot>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "stands")]
+    pub snapshot: Option<Snapshot>,
 }
 
 /// The state of an aggregate after a decision.
@@ -55,6 +55,30 @@ pub fn personal<T: Serialize>(value: &T) -> Result<rmpv::Value, LogError> {
 }
 
 impl<E> Decision<E> {
+    /// A decision in the present format that nothing else caused. `at` is in milliseconds since 1970
+    /// UTC; callers set the fields that their decisions have in addition.
+    pub fn new(
+        command_id: Uuid,
+        actor: Actor,
+        tenant: impl Into<String>,
+        at: u64,
+        events: Vec<E>,
+    ) -> Self {
+        Self {
+            command_id,
+            correlation_id: command_id,
+            causation: None,
+            actor,
+            tenant: tenant.into(),
+            at,
+            traceparent: None,
+            address: None,
+            schema: SCHEMA,
+            events,
+            snapshot: None,
+        }
+    }
+
     /// The id of the trace that it belongs to, if it is known.
     pub fn trace_id(&self) -> Option<String> {
         let context = TraceContext::parse(self.traceparent.as_deref()?)?;
@@ -93,6 +117,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// Its category: the second token of a subject of the log, and the first one of another subject.
+    pub fn category(&self) -> &str {
+        let subject = self.subject.strip_prefix("ev.").unwrap_or(&self.subject);
+        subject.split('.').next().unwrap_or_default()
+    }
+
     /// Category, tenant and id from the subject; `None` if the subject has another form.
     pub fn address(&self) -> Option<(&str, &str, &str)> {
         let mut parts = self.subject.split('.');

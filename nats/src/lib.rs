@@ -37,13 +37,14 @@ mod server_watch;
 mod signed_heads;
 pub mod topology;
 pub mod trace;
+mod upcast;
 mod vault;
 mod work;
 
 pub use append::AppendRequest;
 pub use audit_stream::AuditStream;
 pub use client::{Nats, NatsConfig};
-pub use codec::{Codec, CodecError};
+pub use codec::{Codec, CodecError, Unreadable, until_available};
 pub use decision::{Actor, Decision, Message, Snapshot, personal};
 pub use error::{AppendError, LogError};
 pub use idempotency::{Idempotency, Reservation, Reserved};

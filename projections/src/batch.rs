@@ -42,7 +42,7 @@ impl Projection for BatchList {
             let tenant: Tenant =
                 tenant.parse().map_err(|_| invalid("its subject names no tenant"))?;
             let decision: Decision<BatchEvent> = codec
-                .decode(&message.payload)
+                .read(message)
                 .await
                 .map_err(|error| ProjectionError::from_codec(sequence, error))?;
             let row: Option<(Json<BatchView>,)> =

@@ -42,7 +42,7 @@ pub(crate) async fn erased(
     for message in batch {
         let Some((Account::CATEGORY, tenant, _)) = message.address() else { continue };
         let Ok(tenant) = tenant.parse::<Tenant>() else { continue };
-        let decision: Decision<AccountEvent> = match codec.decode(&message.payload).await {
+        let decision: Decision<AccountEvent> = match codec.read(message).await {
             Ok(decision) => decision,
             Err(CodecError::Unreadable(_)) => continue,
             Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),

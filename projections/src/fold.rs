@@ -80,7 +80,7 @@ pub(crate) async fn decisions(
         let no_job = |_| ProjectionError::Poison { sequence, flaw };
         let id: JobId = id.parse().map_err(no_job)?;
         let decision = codec
-            .decode(&message.payload)
+            .read(message)
             .await
             .map_err(|error| ProjectionError::from_codec(sequence, error))?;
         changes.entry(id).or_default().push((sequence, decision));

@@ -45,7 +45,7 @@ impl Projection for Presets {
             let Some((Preset::CATEGORY, tenant, name)) = message.address() else { continue };
             let sequence = message.sequence;
             let decision: Decision<PresetEvent> = codec
-                .decode(&message.payload)
+                .read(message)
                 .await
                 .map_err(|error| ProjectionError::from_codec(sequence, error))?;
             let poison = |flaw| ProjectionError::Poison { sequence, flaw };

@@ -1,11 +1,11 @@
 //! The public events in messages of the log, as clients see them.
 
 use ffapi_domain::{
-    Decider, PublicEvent, Timestamp,
-    batch::{self, Batch, BatchEvent},
-    job::{self, Job, JobEvent},
-    key::{self, Key, KeyEvent},
-    webhook::{self, Callback, Webhook, WebhookEvent},
+    Category, PublicEvent, Timestamp,
+    batch::{self, BatchEvent},
+    job::{self, JobEvent},
+    key::{self, KeyEvent},
+    webhook::{self, Callback, WebhookEvent},
 };
 use ffapi_nats::{Actor, Codec, CodecError, Decision, Message};
 use serde_json::Value;
@@ -36,9 +36,10 @@ pub struct PublicMessage {
 /// When it cannot be decoded, or the key store does not respond.
 pub async fn decode(codec: &Codec, message: &Message) -> Result<Option<PublicMessage>, CodecError> {
     let Some((category, _, id)) = message.address() else { return Ok(None) };
+    let Some(category) = Category::of(category) else { return Ok(None) };
     Ok(Some(match category {
-        Job::CATEGORY => {
-            let decision: Decision<JobEvent> = codec.decode(&message.payload).await?;
+        Category::Job => {
+            let decision: Decision<JobEvent> = codec.read(message).await?;
             let callback = decision.events.iter().find_map(|event| match event {
                 JobEvent::Submitted { spec } => spec.callback.clone(),
                 _ => None,
@@ -48,8 +49,8 @@ pub async fn decode(codec: &Codec, message: &Message) -> Result<Option<PublicMes
                 ..public_part(&decision, "job_id", id, |event| Some(job::public(event)))
             }
         }
-        Batch::CATEGORY => {
-            let decision: Decision<BatchEvent> = codec.decode(&message.payload).await?;
+        Category::Batch => {
+            let decision: Decision<BatchEvent> = codec.read(message).await?;
             let callback = decision.events.iter().find_map(|event| match event {
                 BatchEvent::Submitted { spec } => spec.callback.clone(),
                 _ => None,
@@ -57,15 +58,25 @@ pub async fn decode(codec: &Codec, message: &Message) -> Result<Option<PublicMes
             let of = |event: &BatchEvent| Some(batch::public(event));
             PublicMessage { callback, ..public_part(&decision, "batch_id", id, of) }
         }
-        Key::CATEGORY => {
-            let decision: Decision<KeyEvent> = codec.decode(&message.payload).await?;
+        Category::Key => {
+            let decision: Decision<KeyEvent> = codec.read(message).await?;
             public_part(&decision, "key_id", id, |event| Some(key::public(event)))
         }
-        Webhook::CATEGORY => {
-            let decision: Decision<WebhookEvent> = codec.decode(&message.payload).await?;
+        Category::Webhook => {
+            let decision: Decision<WebhookEvent> = codec.read(message).await?;
             public_part(&decision, "webhook_id", id, webhook::public)
         }
-        _ => return Ok(None),
+        Category::Account
+        | Category::Dispatch
+        | Category::KeyQuota
+        | Category::Output
+        | Category::Preset
+        | Category::QueueQuota
+        | Category::Quota
+        | Category::Restoration
+        | Category::StorageQuota
+        | Category::Upload
+        | Category::WebhookQuota => return Ok(None),
     }))
 }
 

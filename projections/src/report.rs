@@ -43,7 +43,7 @@ impl Projection for Report {
         for message in batch {
             let Some((Job::CATEGORY, tenant, _)) = message.address() else { continue };
             let decision: Decision<JobEvent> = codec
-                .decode(&message.payload)
+                .read(message)
                 .await
                 .map_err(|error| ProjectionError::from_codec(message.sequence, error))?;
             for event in &decision.events {

@@ -238,7 +238,7 @@ impl<P: Projection> Runner<P> {
             }
             return Err(diverged(format!("it is at {}, the log ends before", checkpoint.sequence)));
         };
-        let found = match self.codec.decode::<IgnoredAny>(&message.payload).await {
+        let found = match self.codec.read::<IgnoredAny>(&message).await {
             Ok(decision) => Some(decision.command_id.to_string()),
             Err(CodecError::Unreadable(_)) => None,
             // While the key store is unavailable, nothing is known about the message.
@@ -276,7 +276,7 @@ impl<P: Projection> Runner<P> {
     }
 
     async fn decision(&self, message: &Message) -> Option<LastDecision> {
-        let decision = self.codec.decode::<IgnoredAny>(&message.payload).await.ok()?;
+        let decision = self.codec.read::<IgnoredAny>(message).await.ok()?;
         Some(LastDecision { command_id: decision.command_id.to_string(), at: decision.at })
     }
 

@@ -49,7 +49,7 @@ impl Projection for Uploads {
             let id: UploadId =
                 id.parse().map_err(|_| ProjectionError::Poison { sequence, flaw })?;
             let decision: Decision<UploadEvent> = codec
-                .decode(&message.payload)
+                .read(message)
                 .await
                 .map_err(|error| ProjectionError::from_codec(sequence, error))?;
             for event in decision.events {

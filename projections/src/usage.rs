@@ -35,7 +35,7 @@ impl Projection for Usage {
         for message in batch {
             let Some((Quota::CATEGORY, ..)) = message.address() else { continue };
             let decision: Decision<QuotaEvent> = codec
-                .decode(&message.payload)
+                .read(message)
                 .await
                 .map_err(|error| ProjectionError::from_codec(message.sequence, error))?;
             for event in &decision.events {

@@ -86,7 +86,7 @@ impl Projection for Webhooks {
             if category == Webhook::CATEGORY {
                 let Ok(hook) = id.parse::<WebhookId>() else { continue };
                 let decision: Decision<WebhookEvent> =
-                    codec.decode(&message.payload).await.map_err(to_error)?;
+                    codec.read(message).await.map_err(to_error)?;
                 let at = Timestamp::from_millis(decision.at);
                 for event in &decision.events {
                     endpoints.apply(hook, &tenant, at, event, sequence);

@@ -1,6 +1,7 @@
 //! Runs the process managers: their state is folded in `ffapi-domain`, their side effects are here.
 
 mod batches;
+mod fold;
 mod jobs;
 mod lost_workers;
 mod missing_inputs;
@@ -22,19 +23,16 @@ use std::{
 
 use ffapi_commands::{Caller, Commands};
 use ffapi_domain::{
-    BatchId, Decider, Tenant, Timestamp,
-    account::{Account, AccountEvent, Tiers},
-    batch::{self, Batch, BatchEvent, BatchTracker},
-    dispatch::{self, Caps, Dispatch, DispatchEvent},
-    job::Job,
-    key::{Key, KeyEvent},
+    BatchId, Decider,
+    account::Tiers,
+    batch::BatchTracker,
+    dispatch::{self, Caps, Dispatch},
     media::Pool,
-    queue_quota::{QueueQuota, QueueQuotaEvent, QueueQuotaTracker},
-    quota::{Due, Quota, QuotaCommand, QuotaEvent, QuotaTracker},
-    storage_quota::{StorageQuota, StorageQuotaEvent, StorageQuotaTracker},
-    upload::{Upload, UploadEvent},
+    queue_quota::QueueQuotaTracker,
+    quota::{Due, Quota, QuotaCommand, QuotaTracker},
+    storage_quota::StorageQuotaTracker,
 };
-use ffapi_nats::{CodecError, Decision, LogError, Message, Position, PubSub, Work};
+use ffapi_nats::{LogError, Message, Position, PubSub, Work};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -44,11 +42,7 @@ use self::{
     unreadable::UnreadableAggregates,
 };
 use crate::{
-    PRESENCE, Roster, clock,
-    cloud_events::{self, Source},
-    leadership,
-    leadership::Leadership,
-    metrics,
+    PRESENCE, Roster, clock, leadership, leadership::Leadership, metrics,
     self_heartbeat::ECHO_INTERVAL,
 };
 
@@ -236,98 +230,9 @@ impl Conductor {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn fold(&mut self, message: &Message, first_new: u64) {
-        self.last_folded = message.sequence;
-        let Some((category, tenant, id)) = message.address() else { return };
-        if category == dispatch::CATEGORY {
-            let Some(pool) = Pool::ALL.iter().copied().find(|pool| pool.as_str() == id) else {
-                return;
-            };
-            self.last_round.insert(pool, message.sequence);
-            if let Some(decision) = self.decode::<DispatchEvent>(message).await {
-                let at = Timestamp::from_millis(decision.at);
-                for event in &decision.events {
-                    self.dispatch.record_dispatch(pool, at, event);
-                }
-            }
-        } else if category == Job::CATEGORY {
-            self.fold_job(message, first_new).await;
-        } else if category == Batch::CATEGORY {
-            let parsed = (id.parse::<BatchId>(), tenant.parse::<Tenant>());
-            let (Ok(batch_id), Ok(tenant)) = parsed else { return };
-            let Some(decision) = self.decode::<BatchEvent>(message).await else { return };
-            let at = Timestamp::from_millis(decision.at);
-            for event in &decision.events {
-                self.batches.batch(batch_id, &tenant, at, event);
-                self.queue_quotas.batch(&tenant, event);
-            }
-            self.stragglers.batch(&tenant, batch_id, &decision.events, self.dispatch.caps());
-            self.record_caller(batch_id, &decision);
-            if message.sequence >= first_new && self.leadership.is_leader() {
-                let events = decision.events.iter().map(batch::public);
-                let source = Source { tenant: &tenant, id, position: self.position(message), at };
-                cloud_events::publish(&self.pubsub, source, events).await;
-            }
-        } else if category == Quota::CATEGORY {
-            let Ok(tenant) = tenant.parse() else { return };
-            let Some(decision) = self.decode::<QuotaEvent>(message).await else { return };
-            let is_live = |job| self.dispatch.is_live(job);
-            for event in &decision.events {
-                self.quotas.quota(&tenant, id, event, is_live);
-            }
-        } else if category == QueueQuota::CATEGORY {
-            let Ok(tenant) = tenant.parse() else { return };
-            let Some(decision) = self.decode::<QueueQuotaEvent>(message).await else { return };
-            let at = Timestamp::from_millis(decision.at);
-            decision.events.iter().for_each(|event| self.queue_quotas.room(&tenant, at, event));
-        } else if category == Account::CATEGORY {
-            let Ok(tenant) = tenant.parse() else { return };
-            let Some(decision) = self.decode::<AccountEvent>(message).await else { return };
-            let caps = self.dispatch.caps_mut();
-            decision.events.iter().for_each(|event| caps.account(&tenant, event));
-            if decision.events.contains(&AccountEvent::Erased {}) {
-                self.storage_quotas.erased(&tenant);
-            }
-            self.commands.forget(tenant.as_str()).await;
-        } else if category == Upload::CATEGORY {
-            let (Ok(upload), Ok(tenant)) = (id.parse(), tenant.parse()) else { return };
-            let Some(decision) = self.decode::<UploadEvent>(message).await else { return };
-            let quotas = &mut self.storage_quotas;
-            decision.events.iter().for_each(|event| quotas.upload(&tenant, upload, event));
-        } else if category == StorageQuota::CATEGORY {
-            let Ok(tenant) = tenant.parse() else { return };
-            let Some(decision) = self.decode::<StorageQuotaEvent>(message).await else { return };
-            decision.events.iter().for_each(|event| self.storage_quotas.kept(&tenant, event));
-        } else if category == Key::CATEGORY {
-            let Ok(key) = id.parse() else { return };
-            let Some(decision) = self.decode::<KeyEvent>(message).await else { return };
-            decision.events.iter().for_each(|event| self.dispatch.caps_mut().key(key, event));
-        }
-    }
-
     fn position(&self, message: &Message) -> Position {
         let epoch = self.commands.log().identity().epoch;
         Position { epoch, sequence: message.sequence, index: 0 }
-    }
-
-    /// Decodes a decision; none if it is unreadable. Retries while the key store is unavailable.
-    async fn decode<E: serde::de::DeserializeOwned>(
-        &self,
-        message: &Message,
-    ) -> Option<Decision<E>> {
-        loop {
-            match self.commands.codec().decode(&message.payload).await {
-                Ok(decision) => return Some(decision),
-                Err(CodecError::Unreadable(why)) => {
-                    tracing::error!(sequence = message.sequence, why, "unreadable message skipped");
-                    return None;
-                }
-                Err(CodecError::Log(error)) => {
-                    tracing::warn!(%error, "waiting for the key store");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-            }
-        }
     }
 
     /// Carries out everything that is due.

@@ -10,7 +10,7 @@ use ffapi_domain::{
     location::Location,
 };
 use ffapi_media::MediaError;
-use ffapi_nats::CodecError;
+use ffapi_nats::until_available;
 use ffapi_storage::{Egress, EgressError, Opened, Storage, StorageError};
 use url::Url;
 
@@ -120,19 +120,11 @@ async fn find_output(
     name: &str,
 ) -> Result<Location, MediaError> {
     // The caller can cancel while the log is unavailable.
-    let history = loop {
-        match commands.history::<Job>(tenant.as_str(), &job.to_string()).await {
-            Ok(history) => break history,
-            Err(CodecError::Log(error)) => {
-                tracing::warn!(%error, %job, "cannot read the job of an input; retrying");
-            }
-            Err(CodecError::Unreadable(_)) => break vec![],
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
+    let id = job.to_string();
+    let history = until_available(|| commands.history::<Job>(tenant.as_str(), &id)).await;
     let not_found = |message| MediaError { code: FailureCode::InputNotFound, message };
     let mut found = None;
-    for (_, decision) in history {
+    for (_, decision) in history.unwrap_or_default() {
         let at = Timestamp::from_millis(decision.at);
         let meta = EventMetadata { id: job, tenant: tenant.clone(), at, trace_id: None };
         let events = decision.events.iter();

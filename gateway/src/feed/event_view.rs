@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use ffapi_commands::Commands;
 use ffapi_domain::live::JobProgress;
-use ffapi_nats::{CodecError, Message, Position};
+use ffapi_nats::{CodecError, Message, Position, Unreadable, until_available};
 use ffapi_projections::public_message;
 use poem::web::sse::Event;
 use serde_json::{Value, json};
@@ -53,15 +53,12 @@ impl Logged {
 
     /// Its public events; empty if it cannot be decoded.
     pub(crate) async fn views(&self, commands: &Commands) -> &[EventView] {
-        let translated = async || loop {
-            match translate(commands, &self.message).await {
-                Ok(views) => return views,
-                Err(CodecError::Unreadable(why)) => {
-                    tracing::error!(sequence = self.message.sequence, why, "a message is skipped");
-                    return vec![];
-                }
-                Err(CodecError::Log(_)) => tokio::time::sleep(RETRY_DELAY).await,
-            }
+        let translated = async || {
+            let read = until_available(|| translate(commands, &self.message)).await;
+            read.unwrap_or_else(|Unreadable(why)| {
+                tracing::error!(sequence = self.message.sequence, why, "a message is skipped");
+                vec![]
+            })
         };
         self.views.get_or_init(translated).await
     }

@@ -147,24 +147,15 @@ impl Restore {
         let stream = RawStream::new(nats.clone(), EVENTS);
         let last = stream.bounds().await?.last;
         let (command_id, at) = (self.command_id(), now().as_millis());
-        let decision = Decision {
-            command_id,
-            correlation_id: command_id,
-            causation: Some(format!("backup {}", self.backup)),
-            actor: Actor::Process("restore".to_owned()),
-            tenant: "_".to_owned(),
-            at,
-            traceparent: None,
-            address: None,
-            schema: 0,
-            events: vec![LogEvent::Restored {
-                backup: self.backup.clone(),
-                from_epoch: manifest.epoch,
-                epoch: self.epoch,
-                sequence: last,
-            }],
-            stands: None,
+        let event = LogEvent::Restored {
+            backup: self.backup.clone(),
+            from_epoch: manifest.epoch,
+            epoch: self.epoch,
+            sequence: last,
         };
+        let actor = Actor::Process("restore".to_owned());
+        let mut decision = Decision::new(command_id, actor, "_", at, vec![event]);
+        decision.causation = Some(format!("backup {}", self.backup));
         let record = Record {
             sequence: last.saturating_add(1),
             subject: format!("ev.{CATEGORY}._.restored"),

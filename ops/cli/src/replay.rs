@@ -1,24 +1,8 @@
 use std::io::Write;
 
 use anyhow::Context;
-use ffapi_domain::{
-    Decider, Timestamp,
-    account::{Account, AccountEvent},
-    batch::{Batch, BatchEvent},
-    dispatch::{self, DispatchEvent},
-    job::{Job, JobEvent},
-    key::{Key, KeyEvent, KeyQuota, KeyQuotaEvent},
-    output::{Output, OutputEvent},
-    preset::{Preset, PresetEvent},
-    queue_quota::{QueueQuota, QueueQuotaEvent},
-    quota::{Quota, QuotaEvent},
-    restoration::{self, LogEvent},
-    storage_quota::{StorageQuota, StorageQuotaEvent},
-    upload::{Upload, UploadEvent},
-    webhook::{Webhook, WebhookEvent, WebhookQuota, WebhookQuotaEvent},
-};
+use ffapi_domain::{AnyEvent, Category, Decider, Timestamp, job::Job};
 use ffapi_nats::{Codec, Decision, Message, Position};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 use crate::{arguments::Replay, config::Config, roles::AppContext};
@@ -62,34 +46,11 @@ async fn lines(
     message: &Message,
     epoch: u32,
 ) -> anyhow::Result<Vec<serde_json::Value>> {
-    let category = message.address().map_or("", |(category, ..)| category);
-    match category {
-        Job::CATEGORY => typed::<JobEvent>(codec, message, epoch).await,
-        Batch::CATEGORY => typed::<BatchEvent>(codec, message, epoch).await,
-        Webhook::CATEGORY => typed::<WebhookEvent>(codec, message, epoch).await,
-        Preset::CATEGORY => typed::<PresetEvent>(codec, message, epoch).await,
-        Upload::CATEGORY => typed::<UploadEvent>(codec, message, epoch).await,
-        Output::CATEGORY => typed::<OutputEvent>(codec, message, epoch).await,
-        Key::CATEGORY => typed::<KeyEvent>(codec, message, epoch).await,
-        Account::CATEGORY => typed::<AccountEvent>(codec, message, epoch).await,
-        Quota::CATEGORY => typed::<QuotaEvent>(codec, message, epoch).await,
-        QueueQuota::CATEGORY => typed::<QueueQuotaEvent>(codec, message, epoch).await,
-        StorageQuota::CATEGORY => typed::<StorageQuotaEvent>(codec, message, epoch).await,
-        WebhookQuota::CATEGORY => typed::<WebhookQuotaEvent>(codec, message, epoch).await,
-        KeyQuota::CATEGORY => typed::<KeyQuotaEvent>(codec, message, epoch).await,
-        dispatch::CATEGORY => typed::<DispatchEvent>(codec, message, epoch).await,
-        restoration::CATEGORY => typed::<LogEvent>(codec, message, epoch).await,
-        _ => Ok(vec![json!({ "subject": message.subject, "event": null })]),
+    if Category::of(message.category()).is_none() {
+        return Ok(vec![json!({ "subject": message.subject, "event": null })]);
     }
-}
-
-async fn typed<E: Serialize + DeserializeOwned>(
-    codec: &Codec,
-    message: &Message,
-    epoch: u32,
-) -> anyhow::Result<Vec<serde_json::Value>> {
-    let decision: Decision<E> = codec.decode(&message.payload).await?;
-    let line = |(index, event): (usize, &E)| {
+    let decision: Decision<AnyEvent> = codec.read_any(message).await?;
+    let line = |(index, event): (usize, &AnyEvent)| {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         json!({
             "position": Position { epoch, sequence: message.sequence, index }.to_string(),

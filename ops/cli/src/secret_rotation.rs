@@ -55,7 +55,7 @@ async fn keys(context: &AppContext) -> anyhow::Result<BTreeMap<String, KeyState>
     while let Some(messages) = pages.next().await? {
         for message in &messages {
             let Some((_, tenant, id)) = message.address() else { continue };
-            let decision: Decision<KeyEvent> = codec.decode(&message.payload).await?;
+            let decision: Decision<KeyEvent> = codec.read(message).await?;
             let key = keys.entry(format!("{tenant} {id}")).or_default();
             *key = decision.events.iter().fold(std::mem::take(key), Key::evolve);
         }

@@ -70,8 +70,7 @@ pub(crate) async fn simulate(config: &Config, asked: Simulate) -> anyhow::Result
 
 async fn account(context: &AppContext, message: &Message, caps: &mut Caps) -> anyhow::Result<()> {
     let Some((Account::CATEGORY, tenant, _)) = message.address() else { return Ok(()) };
-    let decision: Decision<AccountEvent> =
-        context.commands.codec().decode(&message.payload).await?;
+    let decision: Decision<AccountEvent> = context.commands.codec().read(message).await?;
     let tenant: Tenant = tenant.parse()?;
     for event in &decision.events {
         caps.account(&tenant, event);
@@ -118,8 +117,7 @@ async fn read(context: &AppContext, messages: &[Message]) -> anyhow::Result<Vec<
     for message in messages {
         let Some((Job::CATEGORY, tenant, id)) = message.address() else { continue };
         let (id, tenant): (JobId, Tenant) = (id.parse()?, tenant.parse()?);
-        let decision: Decision<JobEvent> =
-            context.commands.codec().decode(&message.payload).await?;
+        let decision: Decision<JobEvent> = context.commands.codec().read(message).await?;
         let at = Timestamp::from_millis(decision.at);
         for event in &decision.events {
             if let JobEvent::Submitted { spec } = event {

@@ -1,11 +1,5 @@
-use ffapi_domain::{
-    Decider, Personal,
-    account::{Account, AccountEvent},
-    key::{Key, KeyEvent},
-    restoration::{self, LogEvent},
-};
+use ffapi_domain::{AnyEvent, Category, Decider, Personal, account::Account, key::Key};
 use ffapi_nats::{Codec, Decision, Message};
-use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 
 use super::{AuditRow, actor, event_parts, request_id};
@@ -65,31 +59,41 @@ async fn insert(transaction: &mut PgConnection, row: AuditRow) -> Result<(), Pro
     Ok(())
 }
 
+/// True for the categories whose events are audit rows.
+const fn is_audited(category: Category) -> bool {
+    match category {
+        Category::Key | Category::Account | Category::Restoration => true,
+        Category::Batch
+        | Category::Dispatch
+        | Category::Job
+        | Category::KeyQuota
+        | Category::Output
+        | Category::Preset
+        | Category::QueueQuota
+        | Category::Quota
+        | Category::StorageQuota
+        | Category::Upload
+        | Category::Webhook
+        | Category::WebhookQuota => false,
+    }
+}
+
 /// The rows of a message.
 pub(super) async fn rows(
     codec: &Codec,
     message: &Message,
 ) -> Result<Vec<AuditRow>, ProjectionError> {
-    match message.address() {
-        Some((Key::CATEGORY, ..)) => typed::<KeyEvent>(codec, message).await,
-        Some((Account::CATEGORY, ..)) => typed::<AccountEvent>(codec, message).await,
-        Some((restoration::CATEGORY, ..)) => typed::<LogEvent>(codec, message).await,
-        _ => Ok(vec![]),
+    let Some((category, _, target)) = message.address() else { return Ok(vec![]) };
+    if !Category::of(category).is_some_and(is_audited) {
+        return Ok(vec![]);
     }
-}
-
-async fn typed<E: Serialize + DeserializeOwned>(
-    codec: &Codec,
-    message: &Message,
-) -> Result<Vec<AuditRow>, ProjectionError> {
-    let decision: Decision<E> = codec
-        .decode(&message.payload)
+    let decision: Decision<AnyEvent> = codec
+        .read_any(message)
         .await
         .map_err(|error| ProjectionError::from_codec(message.sequence, error))?;
-    let target = message.address().map(|(_, _, id)| id.to_owned()).unwrap_or_default();
     let address: Option<Personal<String>> = decision.address();
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let row = |(index, event): (usize, &E)| {
+    let row = |(index, event): (usize, &AnyEvent)| {
         let (action, detail) = event_parts(event);
         AuditRow {
             source: "decision".to_owned(),
@@ -100,7 +104,7 @@ async fn typed<E: Serialize + DeserializeOwned>(
             actor: actor(&decision.actor),
             address: address.as_ref().and_then(Personal::as_ref).cloned(),
             action,
-            target: target.clone(),
+            target: target.to_owned(),
             request_id: request_id(&decision),
             detail,
         }

@@ -61,7 +61,7 @@ pub(super) const UNREADABLE: &str = "note.unreadable";
 
 /// The row of a note.
 pub(super) async fn row(codec: &Codec, message: &Message) -> Result<AuditRow, ProjectionError> {
-    let decision: Decision<AuditEvent> = match codec.decode(&message.payload).await {
+    let decision: Decision<AuditEvent> = match codec.read(message).await {
         Ok(decision) => decision,
         Err(CodecError::Unreadable(_)) => return Ok(unreadable(message)),
         Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),

@@ -29,7 +29,7 @@ pub(super) async fn view(
     loop {
         let page = log.page_within(&subject, from, PAGE).await?;
         for message in page.messages.iter().filter(|message| message.sequence <= sequence) {
-            let decision: Decision<JobEvent> = match codec.decode(&message.payload).await {
+            let decision: Decision<JobEvent> = match codec.read(message).await {
                 Ok(decision) => decision,
                 Err(CodecError::Unreadable(_)) => return Ok(None),
                 Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),

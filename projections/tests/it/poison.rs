@@ -34,20 +34,9 @@ fn garbage() -> Vec<u8> {
 
 /// A decision with a valid tenant and command id, but an unknown event.
 async fn unknown_event(codec: &Codec, tenant: &str) -> Vec<u8> {
-    let id = Uuid::now_v7();
-    let decision = ffapi_nats::Decision {
-        command_id: id,
-        correlation_id: id,
-        causation: None,
-        actor: ffapi_nats::Actor::Process("test".to_owned()),
-        tenant: tenant.to_owned(),
-        at: 1,
-        traceparent: None,
-        address: None,
-        schema: 1,
-        events: vec![json!({ SECRET: SECRET })],
-        stands: None,
-    };
+    let actor = ffapi_nats::Actor::Process("test".to_owned());
+    let events = vec![json!({ SECRET: SECRET })];
+    let decision = ffapi_nats::Decision::new(Uuid::now_v7(), actor, tenant, 1, events);
     codec.encode(&decision).await.unwrap().to_vec()
 }
 

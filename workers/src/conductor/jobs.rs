@@ -21,7 +21,7 @@ impl Conductor {
         if self.unreadable.contains(&message.subject) {
             return;
         }
-        let Some(decision) = self.decode::<JobEvent>(message).await else {
+        let Some(decision) = self.commands.codec().read_or_skip::<JobEvent>(message).await else {
             // Nothing can be decided about it any more; it must not occupy a slot.
             self.unreadable.add(&message.subject);
             let over = JobEvent::Cancelled {};

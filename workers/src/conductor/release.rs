@@ -82,19 +82,10 @@ impl Conductor {
         event: DispatchEvent,
     ) -> Result<Option<Position>, AppendError> {
         let (now, command_id) = (clock::now(), Uuid::now_v7());
-        let decision = Decision {
-            command_id,
-            correlation_id: command_id,
-            causation: None,
-            actor: Actor::Process("dispatch".to_owned()),
-            tenant: "_".to_owned(),
-            at: now.as_millis(),
-            traceparent: trace::current().map(|context| context.to_string()),
-            address: None,
-            schema: 1,
-            events: vec![event.clone()],
-            stands: None,
-        };
+        let actor = Actor::Process("dispatch".to_owned());
+        let events = vec![event.clone()];
+        let mut decision = Decision::new(command_id, actor, "_", now.as_millis(), events);
+        decision.traceparent = trace::current().map(|context| context.to_string());
         let payload =
             self.commands.codec().encode(&decision).await.map_err(|error| match error {
                 CodecError::Log(error) => error,

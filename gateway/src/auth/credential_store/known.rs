@@ -3,17 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
-    time::Duration,
 };
 
 use ffapi_domain::{
-    Decider, KeyId, Network, Tenant, Timestamp,
+    Category, Decider, KeyId, Network, Tenant, Timestamp,
     account::{Account, AccountEvent, AccountState},
     key::{Key, KeyEvent, KeyState},
     quota::{Quota, QuotaEvent, QuotaState},
 };
-use ffapi_nats::{Codec, CodecError, Decision, Message};
-use serde::de::DeserializeOwned;
+use ffapi_nats::{Codec, Decision, Message};
 
 use super::AuthError;
 
@@ -160,19 +158,34 @@ impl Update {
     pub(super) async fn read(codec: &Codec, message: &Message) -> Option<Self> {
         let (category, tenant, id) = message.address()?;
         let tenant = tenant.parse::<Tenant>().ok()?;
-        let change = if category == Key::CATEGORY {
-            match (id.parse(), decode(codec, message).await) {
+        let change = match Category::of(category) {
+            Some(Category::Key) => match (id.parse(), codec.read_or_skip(message).await) {
                 (Ok(id), Some(decision)) => Change::Key { id, decision },
                 (Ok(id), None) => Change::UnreadableKey(id),
                 (Err(_), _) => Change::None,
+            },
+            Some(Category::Account) => {
+                codec.read_or_skip(message).await.map_or(Change::None, Change::Account)
             }
-        } else if category == Account::CATEGORY {
-            decode(codec, message).await.map_or(Change::None, Change::Account)
-        } else if category == Quota::CATEGORY {
-            let of_month = |decision| Change::Quota { month: id.to_owned(), decision };
-            decode(codec, message).await.map_or(Change::None, of_month)
-        } else {
-            Change::None
+            Some(Category::Quota) => {
+                let of_month = |decision| Change::Quota { month: id.to_owned(), decision };
+                codec.read_or_skip(message).await.map_or(Change::None, of_month)
+            }
+            Some(
+                Category::Batch
+                | Category::Dispatch
+                | Category::Job
+                | Category::KeyQuota
+                | Category::Output
+                | Category::Preset
+                | Category::QueueQuota
+                | Category::Restoration
+                | Category::StorageQuota
+                | Category::Upload
+                | Category::Webhook
+                | Category::WebhookQuota,
+            )
+            | None => Change::None,
         };
         Some(Self { tenant, sequence: message.sequence, change })
     }
@@ -190,22 +203,5 @@ impl Update {
         let Change::Key { decision, .. } = &self.change else { return None };
         let revoked = decision.events.contains(&KeyEvent::Revoked {});
         revoked.then(|| Timestamp::from_millis(decision.at))
-    }
-}
-
-async fn decode<E: DeserializeOwned>(codec: &Codec, message: &Message) -> Option<Decision<E>> {
-    loop {
-        match codec.decode(&message.payload).await {
-            Ok(decision) => return Some(decision),
-            Err(CodecError::Unreadable(why)) => {
-                tracing::error!(
-                    sequence = message.sequence,
-                    why,
-                    "a message of a key or account cannot be decoded"
-                );
-                return None;
-            }
-            Err(CodecError::Log(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
     }
 }

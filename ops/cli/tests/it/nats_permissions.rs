@@ -200,19 +200,8 @@ async fn may_append(server: &NatsServer, user: &str, subject: &str) -> bool {
     let nats = connect(server, user).await;
     let codec = Codec::new(Vault::open(&nats, &[0x11; 32]).await.unwrap());
     let id = Uuid::now_v7();
-    let decision = Decision {
-        command_id: id,
-        correlation_id: id,
-        causation: None,
-        actor: ffapi_nats::Actor::Process("test".to_owned()),
-        tenant: "acme".to_owned(),
-        at: 1,
-        traceparent: None,
-        address: None,
-        schema: 1,
-        events: vec!["forged"],
-        stands: None,
-    };
+    let actor = ffapi_nats::Actor::Process("test".to_owned());
+    let decision = Decision::new(id, actor, "acme", 1, vec!["forged"]);
     let payload = codec.encode(&decision).await.unwrap();
     let log = Log::open(nats).await.unwrap();
     let draft = AppendRequest { subject: subject.to_owned(), expected: 0, command_id: id, payload };
