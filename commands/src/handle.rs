@@ -6,7 +6,7 @@ use std::{
 use ffapi_domain::{Decider, Personal};
 use ffapi_nats::{
     Actor, AppendError, AppendRequest, Codec, CodecError, Decision, Log, LogError, PageLimits,
-    Position, Snapshot, failpoint, personal,
+    Position, Snapshot, failpoint, personal, subject,
     trace::{self, TraceContext},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -172,7 +172,7 @@ impl Commands {
         D::State: Clone + 'static,
     {
         let start = Instant::now();
-        let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
+        let subject = subject::aggregate(D::CATEGORY, tenant, id);
         let target = Target { subject, tenant, caller, command_id: Uuid::now_v7() };
         let span = debug_span!(
             "command",
@@ -262,7 +262,7 @@ impl Commands {
         D::Event: DeserializeOwned,
         D::State: Clone + 'static,
     {
-        let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
+        let subject = subject::aggregate(D::CATEGORY, tenant, id);
         let cached = self.cache.get::<D::State>(&subject).unwrap_or_default();
         let loaded = self.refresh::<D>(&subject, cached).await?;
         Ok((loaded.state, loaded.sequence))
@@ -298,7 +298,7 @@ impl Commands {
         D: Decider,
         D::Event: DeserializeOwned,
     {
-        let subject = format!("ev.{}.{tenant}.{id}", D::CATEGORY);
+        let subject = subject::aggregate(D::CATEGORY, tenant, id);
         self.visit_from::<D>(&subject, 1, visit).await
     }
 

@@ -77,12 +77,12 @@ pub(crate) fn document() -> Value {
                 },
             }),
         );
-        let (resource, action) = event.name.split_once('.').unwrap_or(("event", event.name));
+        let (resource, _) = event.name.split_once('.').unwrap_or(("event", event.name));
         if matches!(resource, "job" | "batch") {
             channels.insert(
                 name.clone(),
                 json!({
-                    "address": format!("live.{{tenant}}.{resource}.{{id}}.{action}"),
+                    "address": ffapi_nats::subject::live_event("{tenant}", "{id}", event.name),
                     "description": event.says,
                     "parameters": {
                         "tenant": { "description": "The tenant" },

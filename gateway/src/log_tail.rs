@@ -4,11 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use ffapi_domain::Category;
-use ffapi_nats::{Message, Position, PubSub};
+use ffapi_nats::{Message, Position, PubSub, subject};
 use ffapi_projections::{JobDetail, position_subject};
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::GatewayError, progress, queue_slots, state::Gateway};
+use crate::{error::GatewayError, progress, state::Gateway};
 
 /// True for the categories that streams of events subscribe to.
 const fn is_public(category: Category) -> bool {
@@ -94,9 +94,9 @@ pub(crate) async fn spawn(
     let log = gateway.commands.log().clone();
     let pubsub = PubSub::new(log.nats().clone());
     let mut positions = pubsub.subscribe(position_subject("*")).await?;
-    let mut live = pubsub.subscribe("live.*.job.*.progress").await?;
-    let mut heartbeats = pubsub.subscribe("presence.worker.>").await?;
-    let mut slots_wanted = pubsub.subscribe(format!("{}.*", queue_slots::WANTED_SUBJECT)).await?;
+    let mut live = pubsub.subscribe(subject::ALL_PROGRESS).await?;
+    let mut heartbeats = pubsub.subscribe(subject::worker_presence(">")).await?;
+    let mut slots_wanted = pubsub.subscribe(subject::slots_wanted("*")).await?;
     let last = log.last_sequence().await?;
     let mut reader = log.follow(last.saturating_add(1));
     gateway.reads.barrier.begin(last);

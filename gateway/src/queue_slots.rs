@@ -11,7 +11,7 @@ use ffapi_domain::{
     LeaseId, Tenant,
     queue_quota::{QueueQuota, QueueQuotaCommand, QueueQuotaRejection},
 };
-use ffapi_nats::PubSub;
+use ffapi_nats::{PubSub, subject};
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -76,8 +76,6 @@ const FULL_QUEUE_TIMEOUT: Duration = Duration::from_millis(600);
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How often slots of expired leases are returned.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
-/// Subject on which a gateway asks others to return their slots: `<this>.<tenant>`.
-pub(crate) const WANTED_SUBJECT: &str = "ctl.room";
 
 impl TenantLeases {
     fn leases(&self) -> std::sync::MutexGuard<'_, Vec<Lease>> {
@@ -184,7 +182,7 @@ impl QueueSlots {
             match self.lease_block(tenant, &leases, count).await {
                 Ok(()) => {}
                 Err(HandleError::Rejected(_)) if start.elapsed() < timeout => {
-                    self.pubsub.publish(format!("{WANTED_SUBJECT}.{tenant}"), "").await;
+                    self.pubsub.publish(subject::slots_wanted(tenant), "").await;
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
                 Err(error) => {

@@ -5,7 +5,7 @@ use crate::{
     LogError, Nats,
     client::parse,
     metrics::{Operation, timed},
-    read,
+    read, subject,
     topology::AUDIT,
 };
 
@@ -33,7 +33,7 @@ impl AuditStream {
     /// # Errors
     /// When the server does not respond; the record may be stored all the same.
     pub async fn keep(&self, subject: &str, payload: Bytes) -> Result<(), LogError> {
-        let reply = self.nats.client.request(format!("audit.{subject}"), payload);
+        let reply = self.nats.client.request(subject::note(subject), payload);
         let response = timed(Operation::Publish, AUDIT, self.nats.await_response(reply)).await?;
         parse::<Ack>(&response.payload).map(|_| ())
     }
@@ -43,6 +43,6 @@ impl AuditStream {
     /// # Errors
     /// When the server does not respond.
     pub async fn holds(&self, subject: &str) -> Result<bool, LogError> {
-        Ok(read::newest(&self.nats, AUDIT, &format!("audit.{subject}")).await?.is_some())
+        Ok(read::newest(&self.nats, AUDIT, &subject::note(subject)).await?.is_some())
     }
 }

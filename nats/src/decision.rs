@@ -2,7 +2,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{LogError, trace::TraceContext, upcast::SCHEMA};
+use crate::{LogError, subject, trace::TraceContext, upcast::SCHEMA};
 
 /// One message in the log: all events of a decision, and the metadata of its cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,18 +119,11 @@ pub struct Message {
 impl Message {
     /// Its category: the second token of a subject of the log, and the first one of another subject.
     pub fn category(&self) -> &str {
-        let subject = self.subject.strip_prefix("ev.").unwrap_or(&self.subject);
-        subject.split('.').next().unwrap_or_default()
+        subject::category_name(&self.subject)
     }
 
     /// Category, tenant and id from the subject; `None` if the subject has another form.
     pub fn address(&self) -> Option<(&str, &str, &str)> {
-        let mut parts = self.subject.split('.');
-        match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("ev"), Some(aggregate), Some(tenant), Some(id), None) => {
-                Some((aggregate, tenant, id))
-            }
-            _ => None,
-        }
+        subject::parse_aggregate(&self.subject)
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     LogError, Nats,
     client::parse,
     metrics::{Operation, timed},
-    read,
+    read, subject,
     topology::IDEM,
 };
 
@@ -59,7 +59,7 @@ impl Idempotency {
         key: &str,
         reservation: &Reservation,
     ) -> Result<Reserved, LogError> {
-        let subject = subject(tenant, route, key);
+        let subject = key_subject(tenant, route, key);
         let payload = serde_json::to_vec(reservation)
             .map_err(|error| LogError::Corrupt(error.to_string()))?;
         let mut headers = HeaderMap::new();
@@ -89,7 +89,7 @@ impl Idempotency {
         route: &str,
         key: &str,
     ) -> Result<Option<Reservation>, LogError> {
-        self.stored(subject(tenant, route, key)).await
+        self.stored(key_subject(tenant, route, key)).await
     }
 
     /// Deletes all keys of a tenant.
@@ -99,7 +99,7 @@ impl Idempotency {
     pub async fn erase(&self, tenant: &str) -> Result<(), LogError> {
         let stream = self.nats.jetstream.get_stream_no_info(IDEM).await;
         let stream = stream.map_err(LogError::unavailable)?;
-        let filter = format!("idem.{tenant}.>");
+        let filter = subject::idempotency_keys(tenant);
         stream.purge().filter(filter).await.map_err(LogError::unavailable)?;
         Ok(())
     }
@@ -112,10 +112,10 @@ impl Idempotency {
 }
 
 /// The subject of a client's key. Route and key are hashed, since a key may contain any characters.
-fn subject(tenant: &str, route: &str, key: &str) -> String {
+fn key_subject(tenant: &str, route: &str, key: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(route.as_bytes());
     hash.update([0]);
     hash.update(key.as_bytes());
-    format!("idem.{tenant}.{}", hex::encode(hash.finalize()))
+    subject::idempotency_key(tenant, &hex::encode(hash.finalize()))
 }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use crate::{LogError, Message, Nats, PageLimits, read, topology::LOGS};
+use crate::{LogError, Message, Nats, PageLimits, read, subject, topology::LOGS};
 
 /// Log lines of media children by job, kept for seven days.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ impl JobLogs {
     /// Publishes one line without waiting until it is stored: losing a line harms no job.
     pub async fn keep(&self, tenant: &str, job: &str, line: impl Into<Bytes>) {
         if self.nats.connected_for().is_some() {
-            let _ = self.nats.client.publish(format!("logs.{tenant}.{job}"), line.into()).await;
+            let _ = self.nats.client.publish(subject::job_logs(tenant, job), line.into()).await;
         }
     }
 
@@ -28,7 +28,7 @@ impl JobLogs {
     pub async fn erase(&self, tenant: &str) -> Result<(), LogError> {
         let stream = self.nats.jetstream.get_stream_no_info(LOGS).await;
         let stream = stream.map_err(LogError::unavailable)?;
-        let filter = format!("logs.{tenant}.>");
+        let filter = subject::tenant_logs(tenant);
         stream.purge().filter(filter).await.map_err(LogError::unavailable)?;
         Ok(())
     }
@@ -45,7 +45,7 @@ impl JobLogs {
         limit: usize,
     ) -> Result<Vec<Message>, LogError> {
         let limits = PageLimits { messages: limit, bytes: usize::MAX };
-        let subject = format!("logs.{tenant}.{job}");
+        let subject = subject::job_logs(tenant, job);
         Ok(read::page(&self.nats, LOGS, &subject, from, limits).await?.messages)
     }
 }

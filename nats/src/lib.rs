@@ -10,6 +10,7 @@
 //! - [`Idempotency`]: the resource that a client's idempotency key belongs to.
 //! - [`QuotaCounter`]: how much of a limit has been leased to gateways.
 //! - [`RawStream`]: whole streams, message by message, for backups and restores.
+//! - [`subject`]: the subjects of all messages.
 //! - [`topology`]: the stream configurations; applied explicitly and checked at start.
 //!
 //! Generic over the event type. The only crate that depends on async-nats.
@@ -35,6 +36,7 @@ mod read;
 mod record;
 mod server_watch;
 mod signed_heads;
+pub mod subject;
 pub mod topology;
 pub mod trace;
 mod upcast;

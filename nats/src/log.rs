@@ -9,6 +9,7 @@ use crate::{
     append::{self, Pending},
     metrics::{self, AppendOutcome, Operation, StreamState},
     read::{self, Page, PageLimits, Source},
+    subject,
     topology::{self, AUDIT, EVENTS, LogIdentity},
     trace::append_span,
 };
@@ -127,7 +128,7 @@ impl Log {
 
     /// Follows the whole stream, starting at stream sequence `from`.
     pub fn follow(&self, from: u64) -> Reader {
-        let all = if self.discards_old() { "audit.>" } else { "ev.>" };
+        let all = if self.discards_old() { subject::ALL_NOTES } else { subject::ALL_DECISIONS };
         let source = Source {
             stream: self.stream,
             filters: vec![all.to_owned()],
@@ -137,8 +138,8 @@ impl Log {
     }
 
     /// Follows the subjects that match any of `filters`, starting at stream sequence `from`.
-    pub fn follow_only(&self, filters: &[&str], from: u64) -> Reader {
-        let filters = filters.iter().copied().map(str::to_owned).collect();
+    pub fn follow_only(&self, filters: impl Into<Vec<String>>, from: u64) -> Reader {
+        let filters = filters.into();
         let source = Source { stream: self.stream, filters, contiguous: false };
         Reader::new(self.nats.clone(), source, from)
     }

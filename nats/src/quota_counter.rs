@@ -5,7 +5,7 @@ use crate::{
     LogError, Nats,
     client::parse,
     metrics::{Operation, timed},
-    read,
+    read, subject,
     topology::QUOTA,
 };
 
@@ -59,7 +59,7 @@ impl QuotaCounter {
         limit: u64,
         block: impl Fn(u64) -> u64 + Send + Sync,
     ) -> Result<Lease, LogError> {
-        let subject = format!("quota.{name}");
+        let subject = subject::quota_counter(name);
         for _ in 0..MAX_ATTEMPTS {
             let (used, sequence) = self.read(&subject).await?;
             let left = limit.saturating_sub(used);
@@ -80,7 +80,7 @@ impl QuotaCounter {
     /// # Errors
     /// When the server does not respond; then the rest may be lost.
     pub async fn give_back(&self, name: &str, unspent: u64) -> Result<(), LogError> {
-        let subject = format!("quota.{name}");
+        let subject = subject::quota_counter(name);
         for _ in 0..MAX_ATTEMPTS {
             let (used, sequence) = self.read(&subject).await?;
             let used = used.saturating_sub(unspent);

@@ -10,7 +10,7 @@ use async_nats::jetstream::{
 };
 use uuid::Uuid;
 
-use crate::{LogError, Nats};
+use crate::{LogError, Nats, subject};
 
 /// The event log.
 pub const EVENTS: &str = "EVENTS";
@@ -72,7 +72,7 @@ fn expected_streams() -> Vec<Config> {
     vec![
         Config {
             name: EVENTS.to_owned(),
-            subjects: vec!["ev.>".to_owned()],
+            subjects: vec![subject::ALL_DECISIONS.to_owned()],
             deny_delete: true,
             deny_purge: true,
             allow_atomic_publish: true,
@@ -80,7 +80,7 @@ fn expected_streams() -> Vec<Config> {
         },
         Config {
             name: WORK.to_owned(),
-            subjects: vec!["work.>".to_owned()],
+            subjects: vec![subject::ALL_TASKS.to_owned()],
             retention: RetentionPolicy::WorkQueue,
             // One message per task, however often it is offered.
             max_messages_per_subject: 1,
@@ -91,7 +91,7 @@ fn expected_streams() -> Vec<Config> {
         },
         Config {
             name: LOGS.to_owned(),
-            subjects: vec!["logs.>".to_owned()],
+            subjects: vec![subject::ALL_JOB_LOGS.to_owned()],
             max_age: DAYS_7,
             // A job with too many lines loses its own oldest ones.
             max_messages_per_subject: 5_000,
@@ -101,13 +101,13 @@ fn expected_streams() -> Vec<Config> {
         },
         Config {
             name: IDEM.to_owned(),
-            subjects: vec!["idem.>".to_owned()],
+            subjects: vec![subject::ALL_IDEMPOTENCY_KEYS.to_owned()],
             max_age: HOURS_48,
             ..base.clone()
         },
         Config {
             name: QUOTA.to_owned(),
-            subjects: vec!["quota.>".to_owned()],
+            subjects: vec![subject::ALL_QUOTA_COUNTERS.to_owned()],
             max_messages_per_subject: 1,
             max_age: HOURS_48,
             discard: DiscardPolicy::Old,
@@ -115,7 +115,7 @@ fn expected_streams() -> Vec<Config> {
         },
         Config {
             name: AUDIT.to_owned(),
-            subjects: vec!["audit.>".to_owned()],
+            subjects: vec![subject::ALL_NOTES.to_owned()],
             max_age: DAYS_90,
             max_bytes: AUDIT_BYTES,
             discard: DiscardPolicy::Old,
@@ -143,7 +143,7 @@ fn expected_streams() -> Vec<Config> {
 fn pool_consumer(pool: &str) -> pull::Config {
     pull::Config {
         durable_name: Some(pool.to_owned()),
-        filter_subject: format!("work.{pool}.>"),
+        filter_subject: subject::tasks(pool),
         ack_policy: AckPolicy::Explicit,
         ack_wait: ACK_WAIT,
         max_deliver: -1,

@@ -15,6 +15,7 @@ use crate::{
     LogError, Nats,
     client::parse,
     metrics::{self, Operation, timed},
+    subject,
     topology::WORK,
     trace::{self, TraceContext},
 };
@@ -72,7 +73,7 @@ impl Work {
         payload: Bytes,
         cause: Option<TraceContext>,
     ) -> Result<(), LogError> {
-        let subject = format!("work.{pool}.{name}");
+        let subject = subject::task(pool, name);
         let span = trace::publish_span(&subject);
         let context = trace::begin(&span, cause);
         // The round in which it was released, which has others' tasks as well.
@@ -101,7 +102,7 @@ impl Work {
     pub async fn names(&self, pool: &str) -> Result<BTreeSet<String>, LogError> {
         let stream =
             self.nats.jetstream.get_stream_no_info(WORK).await.map_err(LogError::unavailable)?;
-        let prefix = format!("work.{pool}.");
+        let prefix = subject::task(pool, "");
         let subjects: Vec<(String, usize)> = stream
             .info_with_subjects(format!("{prefix}>"))
             .await

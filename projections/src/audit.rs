@@ -6,7 +6,7 @@ mod notes;
 mod verify;
 
 use ffapi_domain::{Tenant, Timestamp};
-use ffapi_nats::{Actor, Codec, Decision, Message};
+use ffapi_nats::{Actor, Codec, Decision, Message, subject};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, QueryBuilder};
@@ -24,7 +24,7 @@ pub use self::{
 /// # Errors
 /// When the message cannot be decoded or the key store does not respond.
 pub async fn rows(codec: &Codec, message: &Message) -> Result<Vec<AuditRow>, ProjectionError> {
-    if message.subject.starts_with("audit.") {
+    if subject::is_note(&message.subject) {
         return Ok(vec![notes::row(codec, message).await?]);
     }
     decisions::rows(codec, message).await

@@ -4,7 +4,7 @@ mod parked;
 use std::time::{Duration, Instant, SystemTime};
 
 use ffapi_domain::Tenant;
-use ffapi_nats::{Codec, CodecError, Log, Message, PubSub, Reader, failpoint};
+use ffapi_nats::{Codec, CodecError, Log, Message, PubSub, Reader, failpoint, subject};
 use serde::de::IgnoredAny;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;
@@ -77,7 +77,7 @@ pub struct Applied {
 
 /// The subject on which a read model's new position is published.
 pub fn position_subject(name: &str) -> String {
-    format!("projection.{name}.position")
+    subject::projection_position(name)
 }
 
 const MAX_BATCH_SIZE: usize = 1000;

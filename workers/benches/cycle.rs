@@ -23,11 +23,11 @@ use ffapi_domain::{
     media::{Capabilities, Convert, MediaRequest, Overwrite, Pool},
 };
 use ffapi_embedded::{NatsServer, Postgres, temporary_folder};
-use ffapi_nats::{Codec, Log, Nats, NatsConfig, PubSub, Task, Vault, Work, topology};
+use ffapi_nats::{Codec, Log, Nats, NatsConfig, PubSub, Task, Vault, Work, subject, topology};
 use ffapi_projections::{
     Archive, Database, JobDetail, JobList, PostgresConfig, Projection, Queue, Runner, queue,
 };
-use ffapi_workers::{Conductor, PRESENCE, SchedulingConfig};
+use ffapi_workers::{Conductor, SchedulingConfig};
 use futures::{StreamExt, stream};
 use nix::sys::{
     resource::{UsageWho, getrusage},
@@ -72,7 +72,7 @@ async fn batch(commands: &Commands) {
     let name = Personal::Clear(None);
     let spec = BatchSpec { name, max_parallel: 20, callback: None, jobs: jobs.clone() };
     let id = BatchId::from_uuid(Uuid::now_v7()).to_string();
-    let subject = format!("ev.{}.acme.{id}", Batch::CATEGORY);
+    let subject = subject::aggregate(Batch::CATEGORY, "acme", &id);
     let mut log = commands.log().follow(commands.log().last_sequence().await.unwrap() + 1);
     let start = Instant::now();
     let command = BatchCommand::Submit { spec: Box::new(spec) };
@@ -127,7 +127,7 @@ async fn be_present(live: PubSub) {
     };
     let body = serde_json::to_vec(&presence).unwrap();
     loop {
-        live.publish(format!("{PRESENCE}.bench"), body.clone()).await;
+        live.publish(subject::worker_presence("bench"), body.clone()).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
 }
@@ -146,7 +146,7 @@ async fn dispatch(commands: &Commands) {
         let id = JobId::from_uuid(Uuid::now_v7()).to_string();
         submit(commands, &id).await;
         let answered = Instant::now();
-        let subject = format!("ev.{}.acme.{id}", Job::CATEGORY);
+        let subject = subject::aggregate(Job::CATEGORY, "acme", &id);
         let mut seen = 0;
         // Submitted, started, sealed, completed: the idle fleet is idle again after the last.
         while seen < 4 {

@@ -19,7 +19,7 @@ use ffapi_domain::{
     media::{Capabilities, Hardware, MediaRequest, Pool},
 };
 use ffapi_media::MediaError;
-use ffapi_nats::{Actor, JobLogs, PubSub, Task, failpoint};
+use ffapi_nats::{Actor, JobLogs, PubSub, Task, failpoint, subject};
 use ffapi_storage::TenantStorage;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
@@ -110,7 +110,7 @@ impl AttemptContext {
     /// Renews the task's lease, and answers queries about the attempt, for as long as it lasts:
     /// also while an input is fetched, an output is hashed, or the log is unavailable.
     async fn keep_lease(&self, task: &Task, release: &Release) {
-        let subject = format!("ctl.attempt.{}.{}", release.job, release.attempt);
+        let subject = subject::attempt(release.job, release.attempt);
         let mut queries = self.pubsub.subscribe(subject).await.ok();
         let mut renewal = tokio::time::interval(LEASE_RENEWAL_INTERVAL);
         loop {
@@ -359,7 +359,7 @@ impl AttemptContext {
     /// worker does not answer, the attempt is abandoned on its behalf.
     async fn handle_taken(&self, release: &Release, refused: Refused) -> Outcome {
         if let Refused::Rejected(JobRejection::TakenBy { worker }) = refused {
-            let subject = format!("ctl.attempt.{}.{}", release.job, release.attempt);
+            let subject = subject::attempt(release.job, release.attempt);
             // A redelivery does not prove that the worker is gone: only repeated silence does.
             for _ in 0..5 {
                 // Without a subscriber the query fails at once; wait the full timeout all the same.

@@ -1,5 +1,5 @@
 use ffapi_domain::{PublicEvent, Tenant, Timestamp};
-use ffapi_nats::{Position, PubSub};
+use ffapi_nats::{Position, PubSub, subject};
 use serde_json::json;
 
 /// The decision that the published events belong to.
@@ -31,9 +31,6 @@ pub(crate) async fn publish(
             "datacontenttype": "application/json",
             "data": event.data,
         });
-        // `job.completed` goes to `job.<id>.completed`.
-        let (resource, change) = event.kind.split_once('.').unwrap_or(("event", event.kind));
-        let subject = format!("live.{tenant}.{resource}.{id}.{change}");
-        pubsub.publish(subject, body.to_string()).await;
+        pubsub.publish(subject::live_event(tenant, id, event.kind), body.to_string()).await;
     }
 }

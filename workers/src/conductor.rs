@@ -32,7 +32,7 @@ use ffapi_domain::{
     quota::{Due, Quota, QuotaCommand, QuotaTracker},
     storage_quota::StorageQuotaTracker,
 };
-use ffapi_nats::{LogError, Message, Position, PubSub, Work};
+use ffapi_nats::{LogError, Message, Position, PubSub, Work, subject};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -42,8 +42,7 @@ use self::{
     unreadable::UnreadableAggregates,
 };
 use crate::{
-    PRESENCE, Roster, clock, leadership, leadership::Leadership, metrics,
-    self_heartbeat::ECHO_INTERVAL,
+    Roster, clock, leadership, leadership::Leadership, metrics, self_heartbeat::ECHO_INTERVAL,
 };
 
 /// Settings of the order in which jobs are released.
@@ -140,10 +139,10 @@ impl Conductor {
     /// When the log is unavailable at the start. Later failures are retried.
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), LogError> {
         metrics::conductor::prepare();
-        let mut workers = self.pubsub.subscribe(format!("{PRESENCE}.>")).await?;
+        let mut workers = self.pubsub.subscribe(subject::worker_presence(">")).await?;
         let echo_subject = leadership::echo_subject(self.leadership.me());
         let mut echo = self.pubsub.subscribe(echo_subject.clone()).await?;
-        let mut conductors = self.pubsub.subscribe(format!("{}.>", leadership::SUBJECT)).await?;
+        let mut conductors = self.pubsub.subscribe(subject::conductor_presence(">")).await?;
         let mut questions = self.pubsub.subscribe(dispatch::QUEUE_POSITIONS).await?;
         let pools_changed = Arc::new(Notify::new());
         let (roster, notify) = (Arc::clone(&self.roster), Arc::clone(&pools_changed));
@@ -201,7 +200,7 @@ impl Conductor {
                 () = pools_changed.notified() => due = true,
                 Some(message) = conductors.next() => self.leadership.receive(&message.payload),
                 _ = heartbeat.tick() => {
-                    let subject = format!("{}.{}", leadership::SUBJECT, self.leadership.me());
+                    let subject = subject::conductor_presence(self.leadership.me());
                     self.pubsub.publish(subject, self.leadership.me().to_owned()).await;
                 }
                 Some(question) = questions.next() => {
@@ -269,7 +268,7 @@ impl Conductor {
     /// Settles the media minutes that ended jobs had reserved. Idempotent.
     async fn settle_media_minutes(&mut self) {
         for Due { job, tenant, month, micros } in self.quotas.due() {
-            let subject = format!("ev.{}.{tenant}.{month}", Quota::CATEGORY);
+            let subject = subject::aggregate(Quota::CATEGORY, &tenant, &month);
             if self.unreadable.contains(&subject) {
                 continue;
             }

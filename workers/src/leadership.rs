@@ -3,6 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ffapi_nats::subject;
 use uuid::Uuid;
 
 /// Elects the conductor that acts: the one that started first, of those with recent heartbeats.
@@ -15,15 +16,13 @@ pub(crate) struct Leadership {
     last_seen: BTreeMap<String, Instant>,
 }
 
-/// Prefix of the subjects that conductors publish heartbeats on.
-pub(crate) const SUBJECT: &str = "presence.conductor";
 /// The payload of a heartbeat that a conductor sends to itself; no valid conductor name, and sorted
 /// after all of them.
 pub(crate) const ECHO_PAYLOAD: &str = "~";
 
 /// The subject on which a conductor receives its own heartbeats.
 pub(crate) fn echo_subject(me: &str) -> String {
-    format!("{SUBJECT}.{me}-echo")
+    subject::conductor_presence(format_args!("{me}-echo"))
 }
 
 /// How often a conductor publishes a heartbeat.

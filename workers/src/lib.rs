@@ -35,7 +35,7 @@ mod worker;
 
 pub use conductor::{Conductor, SchedulingConfig};
 pub use input_fetcher::InputFetcher;
-pub use presence::{PRESENCE, Roster};
+pub use presence::Roster;
 pub use retention::{Retention, RetentionConfig};
 pub use webhooks::{Sender, WebhooksConfig};
 pub use worker::{Lifetime, Sandbox, Worker, WorkerConfig, WorkerError};

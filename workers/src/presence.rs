@@ -10,9 +10,6 @@ use ffapi_domain::{
 
 use crate::self_heartbeat::SelfHeartbeat;
 
-/// Prefix of the subjects that heartbeats are published on, one per worker.
-pub const PRESENCE: &str = "presence.worker";
-
 /// The workers with recent heartbeats.
 #[derive(Debug, Default)]
 pub struct Roster {

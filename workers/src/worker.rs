@@ -17,7 +17,7 @@ use ffapi_media::{
     MediaError,
     protocol::{ChildMessage, Task as MediaTask},
 };
-use ffapi_nats::{Actor, JobLogs, PubSub, Task, Work, failpoint, trace};
+use ffapi_nats::{Actor, JobLogs, PubSub, Task, Work, failpoint, subject, trace};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,6 @@ use tracing::{Span, error_span, field::Empty};
 use uuid::Uuid;
 
 use crate::{
-    PRESENCE,
     active_attempts::ActiveAttempts,
     attempt::AttemptContext,
     input_fetcher::InputFetcher,
@@ -386,7 +385,7 @@ impl Worker {
                 buried: self.dead_workers.clone(),
             };
             if let Ok(body) = serde_json::to_vec(&heartbeat) {
-                let subject = format!("{PRESENCE}.{}", self.context.worker);
+                let subject = subject::worker_presence(&self.context.worker);
                 self.context.pubsub.publish(subject, body).await;
             }
         }
@@ -422,7 +421,7 @@ fn attempt_span(release: &Release) -> Span {
         messaging.operation.name = "process",
         messaging.operation.type = "process",
         messaging.destination.name = "WORK",
-        messaging.destination.template = "work.{pool}.{tenant}.{job}.{attempt}",
+        messaging.destination.template = trace::TASK_TEMPLATE,
         job = %release.job,
         attempt = release.attempt,
         trace_id = Empty,

@@ -10,7 +10,7 @@ use ffapi_domain::{
     preset::{Preset, PresetCommand},
     webhook::{Webhook, WebhookCommand},
 };
-use ffapi_nats::{CodecError, Position, failpoint};
+use ffapi_nats::{CodecError, Position, failpoint, subject};
 use ffapi_projections::{
     JobList, Presets, Projection, audit::erase_notes, job_list, job_list::Filter, preset,
 };
@@ -129,7 +129,7 @@ async fn end_job(gateway: &Gateway, caller: &Caller, tenant: &Tenant, job: JobId
     // A rejection means that it has ended, or that its outputs are being delivered.
     let cancel = JobCommand::Cancel;
     let outcome = gateway.commands.handle::<Job>(tenant.as_str(), &id, caller, cancel).await;
-    gateway.pubsub.publish(format!("ctl.cancel.{id}"), "").await;
+    gateway.pubsub.publish(subject::cancel_job(id), "").await;
     !matches!(outcome, Err(HandleError::Codec(CodecError::Unreadable(_))))
 }
 

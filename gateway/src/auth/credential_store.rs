@@ -12,13 +12,13 @@ use std::{
 };
 
 use ffapi_domain::{
-    KeyId, Month, Tenant, Timestamp,
+    Category, KeyId, Month, Tenant, Timestamp,
     account::{Limits, Tiers},
     key::{KeyState, TokenId},
     media::Micros,
     quota::QuotaState,
 };
-use ffapi_nats::{Codec, Log, LogError};
+use ffapi_nats::{Codec, Log, LogError, subject};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,8 @@ pub(crate) enum AuthError {
     NotYetKnown,
 }
 
-const SUBJECTS: [&str; 3] = ["ev.key.>", "ev.account.>", "ev.quota.>"];
+/// What it follows.
+const CATEGORIES: [Category; 3] = [Category::Key, Category::Account, Category::Quota];
 /// How far the clocks of other gateways may be ahead.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
 /// How often the log is asked for anything newer.
@@ -101,6 +102,10 @@ impl AuthError {
         Self::Stale,
         Self::NotYetKnown,
     ];
+}
+
+fn subjects() -> [String; 3] {
+    CATEGORIES.map(|category| subject::category(category.as_str()))
 }
 
 impl CredentialStore {
@@ -132,7 +137,7 @@ impl CredentialStore {
     ) -> Result<(), LogError> {
         let started_at = Instant::now();
         let last = log.last_sequence().await?;
-        for subject in SUBJECTS {
+        for subject in subjects() {
             let mut pages = log.pages(subject, last);
             while let Some(messages) = pages.next().await? {
                 for message in &messages {
@@ -150,7 +155,7 @@ impl CredentialStore {
     }
 
     async fn read_on(&self, log: &Log, codec: &Codec, from: u64) -> Infallible {
-        let mut reader = log.follow_only(&SUBJECTS, from);
+        let mut reader = log.follow_only(subjects(), from);
         loop {
             self.fold(codec, &reader.next().await).await;
         }
@@ -204,7 +209,8 @@ impl CredentialStore {
     }
 
     async fn newest(&self, log: &Log) -> Result<u64, LogError> {
-        let all = SUBJECTS.map(|subject| log.last_matching(subject));
+        let subjects = subjects();
+        let all = subjects.iter().map(|subject| log.last_matching(subject));
         let all = futures::future::try_join_all(all).await?;
         Ok(all.into_iter().max().unwrap_or(0))
     }

@@ -3,7 +3,7 @@ use ffapi_domain::{
     JobId, Tenant,
     job::{Job, JobCommand},
 };
-use ffapi_nats::Position;
+use ffapi_nats::{Position, subject};
 use futures::FutureExt;
 
 use crate::{join_in_chunks::join_in_chunks, state::Gateway};
@@ -34,7 +34,7 @@ pub(super) async fn carry_out(
             match handled {
                 Ok(outcome) => {
                     if cancels {
-                        gateway.pubsub.publish(format!("ctl.cancel.{id}"), "").await;
+                        gateway.pubsub.publish(subject::cancel_job(id), "").await;
                     }
                     Ok(Some(outcome.position))
                 }

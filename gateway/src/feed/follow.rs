@@ -2,7 +2,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use ffapi_domain::Tenant;
 use ffapi_domain::live::JobProgress;
-use ffapi_nats::{Message, PageLimits, Position};
+use ffapi_nats::{Message, PageLimits, Position, subject};
 use poem::web::sse::Event;
 use tokio::sync::broadcast;
 
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) trait EventSelector: Send {
     /// The subjects to read; by default all of the tenant's.
     fn subject_filter(&self, tenant: &Tenant) -> String {
-        format!("ev.*.{tenant}.>")
+        subject::tenant(tenant)
     }
 
     /// The events to send for a message.

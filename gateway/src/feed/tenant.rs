@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use ffapi_domain::{Tenant, live::JobProgress};
-use ffapi_nats::{Message, Position};
+use ffapi_nats::{Message, Position, subject};
 use ffapi_projections::queue;
 use poem::{
     Result,
@@ -180,7 +180,7 @@ async fn scan(
 ) -> Result<Scanned, Problem> {
     let _slot = tenant_slots::of_list(tenant).await?;
     let log = gateway.commands.log();
-    let filter = format!("ev.*.{tenant}.>");
+    let filter = subject::tenant(tenant);
     let mut from = after.map_or(1, |after| after.sequence.max(1));
     let mut read: usize = 0;
     loop {

@@ -87,7 +87,7 @@ impl<'a> Act<'a> {
 
     /// Cancels the job, and notifies the worker directly so that it need not wait for the log.
     pub(crate) async fn cancel(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
-        let subject = format!("ctl.cancel.{}", self.id);
+        let subject = ffapi_nats::subject::cancel_job(self.id);
         let reply = self.execute(gateway, JobCommand::Cancel).await?;
         failpoint::hit("gateway.after_cancel");
         gateway.pubsub.publish(subject, "").await;

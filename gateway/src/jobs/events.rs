@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ffapi_domain::{Decider, JobId, Tenant, job::Job, live::JobProgress};
-use ffapi_nats::Message;
+use ffapi_nats::{Message, subject};
 use poem::web::sse::Event;
 
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) async fn events(
 }
 
 fn subject_filter(tenant: &Tenant, id: JobId) -> String {
-    format!("ev.{}.{tenant}.{id}", Job::CATEGORY)
+    subject::aggregate(Job::CATEGORY, tenant, id)
 }
 
 /// All public events of a job.

@@ -30,6 +30,9 @@ macro_rules! task_template {
     };
 }
 
+/// The template of a task's subject, as spans name it.
+pub const TASK_TEMPLATE: &str = task_template!();
+
 /// The offer of a task to the work queue.
 pub(crate) fn publish_span(subject: &str) -> Span {
     debug_span!(

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use ffapi_domain::restoration::{CATEGORY, LogEvent};
 use ffapi_nats::{
     Actor, Codec, Decision, Log, MasterKeys, Message, Nats, RawStream, Record, Vault as OpenVault,
+    subject,
     topology::{self, ANCHORS, AUDIT, EVENTS, IDEM, LogIdentity, VAULT},
 };
 use ffapi_projections::{Anchor, Database, Runner, Webhooks, archive, webhooks};
@@ -158,7 +159,7 @@ impl Restore {
         decision.causation = Some(format!("backup {}", self.backup));
         let record = Record {
             sequence: last.saturating_add(1),
-            subject: format!("ev.{CATEGORY}._.restored"),
+            subject: subject::process(CATEGORY, "restored"),
             at,
             headers: vec![(COMMAND_ID.to_owned(), command_id.to_string())],
             payload: codec.encode(&decision).await?,

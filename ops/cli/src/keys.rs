@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 use ffapi_commands::Caller;
 use ffapi_domain::{
-    KeyId, Personal, Tenant, Timestamp,
+    Category, KeyId, Personal, Tenant, Timestamp,
     account::{Account, AccountCommand, Tier},
     key::{Grant, Key, KeyCommand, KeyTerms, Scope},
 };
 use ffapi_gateway::{Pepper, mint};
+use ffapi_nats::subject;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ pub(crate) struct Create {
 
 /// True if any key was ever created.
 pub(crate) async fn exist(context: &AppContext) -> anyhow::Result<bool> {
-    Ok(context.commands.log().last_matching("ev.key.>").await? > 0)
+    Ok(context.commands.log().last_matching(&subject::category(Category::Key.as_str())).await? > 0)
 }
 
 /// Creates a key and returns its secret. `keep` is called with the secret before the key is

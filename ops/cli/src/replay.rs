@@ -2,7 +2,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use ffapi_domain::{AnyEvent, Category, Decider, Timestamp, job::Job};
-use ffapi_nats::{Codec, Decision, Message, Position};
+use ffapi_nats::{Codec, Decision, Message, Position, subject};
 use serde_json::json;
 
 use crate::{arguments::Replay, config::Config, roles::AppContext};
@@ -16,10 +16,10 @@ pub(crate) async fn replay(config: &Config, asked: Replay) -> anyhow::Result<()>
     let since = since.context("--since is a time like 2026-11-21T12:00:00Z")?;
     let filter = match (&asked.job, &asked.tenant) {
         (Some(job), tenant) => {
-            format!("ev.{}.{}.{job}", Job::CATEGORY, tenant.as_deref().unwrap_or("*"))
+            subject::aggregate(Job::CATEGORY, tenant.as_deref().unwrap_or("*"), job)
         }
-        (None, Some(tenant)) => format!("ev.*.{tenant}.*"),
-        (None, None) => "ev.>".to_owned(),
+        (None, Some(tenant)) => subject::aggregate("*", tenant, "*"),
+        (None, None) => subject::ALL_DECISIONS.to_owned(),
     };
     let last = log.last_sequence().await?;
     let mut out = std::io::stdout();

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use ffapi_domain::{
-    Decider, Timestamp,
+    Category, Decider, Timestamp,
     key::{Key, KeyEvent, KeyState},
 };
-use ffapi_nats::Decision;
+use ffapi_nats::{Decision, subject};
 
 use crate::{arguments::SecretsVerb, config::Config, roles::AppContext};
 
@@ -51,7 +51,8 @@ pub(crate) async fn run(config: &Config, verb: &SecretsVerb) -> anyhow::Result<(
 async fn keys(context: &AppContext) -> anyhow::Result<BTreeMap<String, KeyState>> {
     let (log, codec) = (context.commands.log(), context.commands.codec());
     let mut keys: BTreeMap<String, KeyState> = BTreeMap::new();
-    let mut pages = log.pages("ev.key.>", log.last_sequence().await?);
+    let mut pages =
+        log.pages(subject::category(Category::Key.as_str()), log.last_sequence().await?);
     while let Some(messages) = pages.next().await? {
         for message in &messages {
             let Some((_, tenant, id)) = message.address() else { continue };

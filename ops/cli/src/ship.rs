@@ -9,7 +9,8 @@ use std::{
 };
 
 use anyhow::Context;
-use ffapi_domain::Timestamp;
+use ffapi_domain::{Category, Timestamp};
+use ffapi_nats::subject;
 use ffapi_projections::{
     ProjectionError,
     audit::{self, AuditRow},
@@ -56,9 +57,12 @@ pub(crate) async fn follow(
     };
     let mut cursor = state.as_deref().map(read).transpose()?.unwrap_or_default();
     let (log, codec) = (context.commands.log(), context.commands.codec());
-    let mut decisions =
-        log.follow_only(&["ev.key.>", "ev.account.>"], cursor.decisions.saturating_add(1));
-    let mut notes = log.notes().follow_only(&["audit.>"], cursor.notes.saturating_add(1));
+    let mut decisions = log.follow_only(
+        [subject::category(Category::Key.as_str()), subject::category(Category::Account.as_str())],
+        cursor.decisions.saturating_add(1),
+    );
+    let mut notes =
+        log.notes().follow_only([subject::ALL_NOTES.to_owned()], cursor.notes.saturating_add(1));
     loop {
         let (message, is_note) = tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Write, time::Duration};
 
 use anyhow::Context;
 use ffapi_domain::{
-    Decider, JobId, Tenant, Timestamp,
+    Category, Decider, JobId, Tenant, Timestamp,
     account::{Account, AccountEvent, AccountTerms, LimitsPatch},
     dispatch::{
         Caps,
@@ -13,7 +13,7 @@ use ffapi_domain::{
     job::{Job, JobEvent},
     media::Pool,
 };
-use ffapi_nats::{Actor, Decision, Message};
+use ffapi_nats::{Actor, Decision, Message, subject};
 
 use crate::{arguments::Simulate, config::Config, roles::AppContext};
 
@@ -42,7 +42,7 @@ pub(crate) async fn simulate(config: &Config, asked: Simulate) -> anyhow::Result
     let log = context.commands.log();
     let last = log.last_sequence().await?;
     let mut caps = Caps::new(config.tiers.clone(), Duration::from_secs(config.scheduling.aging));
-    let mut pages = log.pages("ev.account.>", last);
+    let mut pages = log.pages(subject::category(Category::Account.as_str()), last);
     while let Some(messages) = pages.next().await? {
         for message in &messages {
             account(&context, message, &mut caps).await?;
@@ -50,7 +50,7 @@ pub(crate) async fn simulate(config: &Config, asked: Simulate) -> anyhow::Result
     }
     apply_overrides(&asked, &mut caps)?;
     let mut messages = Vec::new();
-    let mut pages = log.pages("ev.job.>", last);
+    let mut pages = log.pages(subject::category(Category::Job.as_str()), last);
     while let Some(page) = pages.next().await? {
         messages.extend(page);
     }

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use ffapi_domain::Tenant;
+use ffapi_nats::subject;
 use nkeys::KeyPair;
 use serde_json::json;
 
@@ -34,8 +35,9 @@ pub(crate) fn make(verb: NatsVerb) -> anyhow::Result<()> {
     fs::write(out.join(format!("{tenant}.json")), serde_json::to_string_pretty(&context)?)?;
     println!(
         "    {{ nkey: {}, permissions: {{ publish: {{ deny: \">\" }}, \
-         subscribe: {{ allow: [ \"live.{tenant}.>\", \"{inbox}.>\" ] }} }} }}",
-        pair.public_key()
+         subscribe: {{ allow: [ \"{}\", \"{inbox}.>\" ] }} }} }}",
+        pair.public_key(),
+        subject::live_events(tenant)
     );
     Ok(())
 }

@@ -155,6 +155,34 @@ fn instruments_are_in_one_module_of_each_crate() {
     }
 }
 
+/// Where subjects may be written: their functions, the names of spans, and the labels of metrics.
+const WRITE_SUBJECTS: [&str; 3] =
+    ["nats/src/metrics/labels.rs", "nats/src/subject.rs", "nats/src/trace/messaging.rs"];
+
+#[test]
+fn subjects_are_written_in_one_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let prefixes = ["ev", "work", "logs", "idem", "live", "presence", "ctl", "projection", "audit"];
+    let mut files = Vec::new();
+    for folder in ["nats", "commands", "projections", "workers", "gateway", "ops/backup", "ops/cli"]
+    {
+        sources(&root.join(folder).join("src"), &mut files);
+    }
+    let mut found = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        // Tests may compare with what is written.
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let writes = prefixes.iter().any(|prefix| code.contains(&format!("\"{prefix}.")));
+        if writes {
+            found.push(name);
+        }
+    }
+    found.sort();
+    assert_eq!(found, WRITE_SUBJECTS, "others use ffapi_nats::subject");
+}
+
 #[test]
 fn only_the_media_child_is_linked_with_ffmpeg() {
     let linked = |binary: &str| {

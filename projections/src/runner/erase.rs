@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ffapi_domain::Tenant;
-use ffapi_nats::PageLimits;
+use ffapi_nats::{PageLimits, subject};
 use sqlx::PgConnection;
 
 use super::{Projection, Runner, parked::Parked};
@@ -26,7 +26,7 @@ impl<P: Projection> Runner<P> {
         parked.forget(transaction, tenant).await?;
         self.projection.erase(transaction, tenant).await?;
         for category in P::PERSONAL {
-            let filter = format!("ev.{category}.{tenant}.>");
+            let filter = subject::category_of_tenant(category, tenant);
             let (mut from, mut seen) = (1, BTreeSet::new());
             loop {
                 let mut page = self.log.page_within(&filter, from, PAGE).await?.messages;

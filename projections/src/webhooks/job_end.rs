@@ -6,7 +6,7 @@ use ffapi_domain::{
         EventMetadata, Job, JobEvent, JobUsage, JobView, OutputFile, PlaybackOutputs, output_path,
     },
 };
-use ffapi_nats::{Codec, CodecError, Decision, Log, PageLimits};
+use ffapi_nats::{Codec, CodecError, Decision, Log, PageLimits, subject};
 use serde_json::{Map, Value, json};
 
 use crate::ProjectionError;
@@ -24,7 +24,7 @@ pub(super) async fn view(
     id: JobId,
     sequence: u64,
 ) -> Result<Option<JobView>, ProjectionError> {
-    let subject = format!("ev.{}.{tenant}.{id}", Job::CATEGORY);
+    let subject = subject::aggregate(Job::CATEGORY, tenant, id);
     let (mut job, mut from) = (None, 1);
     loop {
         let page = log.page_within(&subject, from, PAGE).await?;

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use ffapi_domain::{Tenant, Timestamp, WebhookId};
-use ffapi_nats::{Codec, CodecError, Log, Message, PageLimits, failpoint};
+use ffapi_nats::{Codec, CodecError, Log, Message, PageLimits, failpoint, subject};
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
@@ -96,7 +96,7 @@ impl Replays {
 
     /// Processes one page; false if it has to be retried.
     async fn work(&self, progress: &Progress) -> Result<bool, ProjectionError> {
-        let filter = format!("ev.*.{}.>", progress.tenant);
+        let filter = subject::tenant(&progress.tenant);
         let (sequence, _) = progress.after();
         let page = self.webhooks.log.page_within(&filter, progress.from(), PAGE).await?.messages;
         // The request itself is a message at `until`: a page without it is not the last one, even

@@ -10,7 +10,7 @@ use ffapi_media::{
     MediaError,
     protocol::{ChildMessage, Needs, Permit, Progress, Report},
 };
-use ffapi_nats::{Subscription, failpoint};
+use ffapi_nats::{Subscription, failpoint, subject};
 use serde_json::json;
 
 use super::{
@@ -71,7 +71,7 @@ impl AttemptContext {
         charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
         let job = release.job;
-        let mut cancels = self.pubsub.subscribe(format!("ctl.cancel.{job}")).await.ok();
+        let mut cancels = self.pubsub.subscribe(subject::cancel_job(job)).await.ok();
         let started = Instant::now();
         let mut stall_detector = StallDetector::new(self.stall_timeout);
         let mut budget = MessageBudget::default();
@@ -243,7 +243,7 @@ impl AttemptContext {
 
     /// Completes when this attempt should stop; used while no child is watched.
     pub(super) async fn cancelled(&self, release: &Release) -> Outcome {
-        let mut cancels = self.pubsub.subscribe(format!("ctl.cancel.{}", release.job)).await.ok();
+        let mut cancels = self.pubsub.subscribe(subject::cancel_job(release.job)).await.ok();
         loop {
             tokio::select! {
                 _ = next(&mut cancels) => {}
@@ -279,7 +279,7 @@ impl AttemptContext {
     async fn publish_progress(&self, release: &Release, progress: &Progress) {
         let (job, tenant) = (release.job, &release.tenant);
         let body = progress_event(&job_progress(release, progress), progress.done);
-        self.pubsub.publish(format!("live.{tenant}.job.{job}.progress"), body.to_string()).await;
+        self.pubsub.publish(subject::progress(tenant, job), body.to_string()).await;
     }
 }
 

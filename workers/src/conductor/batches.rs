@@ -4,7 +4,7 @@ use ffapi_domain::{
     batch::{Batch, BatchEvent},
     job::{Job, JobCommand},
 };
-use ffapi_nats::{Decision, failpoint};
+use ffapi_nats::{Decision, failpoint, subject};
 use futures::{StreamExt, stream};
 
 use super::Conductor;
@@ -46,7 +46,7 @@ impl Conductor {
         let process = &process;
         let batch_of = |job| self.batches.of(job);
         let unreadable = &self.unreadable;
-        let subject = |tenant: &Tenant, id: JobId| format!("ev.{}.{tenant}.{id}", Job::CATEGORY);
+        let subject = |tenant: &Tenant, id: JobId| subject::aggregate(Job::CATEGORY, tenant, id);
         let jobs =
             jobs.into_iter().filter(|step| !unreadable.contains(&subject(&step.tenant, step.id)));
         let steps = stream::iter(jobs.map(|step| async move {
@@ -66,7 +66,7 @@ impl Conductor {
             // A rejection means that it was done already, or is no longer needed.
             tracing::debug!(job = %step.id, ?handled, "batch step for a job handled");
             if cancels && handled.is_ok() {
-                pubsub.publish(format!("ctl.cancel.{id}"), "").await;
+                pubsub.publish(subject::cancel_job(id), "").await;
             }
             let is_rejected = matches!(handled, Err(HandleError::Rejected(_)));
             handled.err().map(|error| (subject, error, (retries && is_rejected).then_some(step.id)))
@@ -80,7 +80,7 @@ impl Conductor {
             }
         }
         for step in batches {
-            let subject = format!("ev.{}.{}.{}", Batch::CATEGORY, step.tenant, step.id);
+            let subject = subject::aggregate(Batch::CATEGORY, &step.tenant, step.id);
             if self.unreadable.contains(&subject) {
                 continue;
             }

@@ -4,6 +4,7 @@ use ffapi_domain::{
     dispatch::Release,
     job::{Job, JobCommand, JobEvent},
 };
+use ffapi_nats::subject;
 
 use super::Conductor;
 use crate::clock;
@@ -47,7 +48,7 @@ impl Conductor {
             let tenant = release.tenant.as_str();
             let outcome = self.commands.handle::<Job>(tenant, &id, &caller, command).await;
             tracing::warn!(job = %release.job, worker, ?outcome, "worker vanished");
-            let subject = format!("ev.{}.{tenant}.{id}", Job::CATEGORY);
+            let subject = subject::aggregate(Job::CATEGORY, tenant, id);
             if let Err(error) = &outcome
                 && self.unreadable.record_failure(&subject, error)
             {

@@ -4,7 +4,7 @@ use ffapi_domain::{
     dispatch::MissingInput,
     job::{Failure, FailureCode, Job, JobCommand},
 };
-use ffapi_nats::failpoint;
+use ffapi_nats::{failpoint, subject};
 use futures::{StreamExt, stream};
 
 use super::Conductor;
@@ -35,7 +35,7 @@ impl Conductor {
         });
         let handled: Vec<_> = stream::iter(handled).buffer_unordered(MAX_JOBS).collect().await;
         for (job, tenant, handled) in handled {
-            let subject = format!("ev.{}.{tenant}.{job}", Job::CATEGORY);
+            let subject = subject::aggregate(Job::CATEGORY, &tenant, job);
             match handled {
                 // A rejection means that the job ended already.
                 Ok(_) | Err(HandleError::Rejected(_)) => self.dispatch.missing_input_handled(job),

@@ -4,6 +4,7 @@ use ffapi_domain::{
     job::{Failure, FailureCode, Job, JobCommand},
     queue_quota::{Due, QueueQuota},
 };
+use ffapi_nats::subject;
 
 use super::Conductor;
 use crate::clock;
@@ -17,7 +18,7 @@ impl Conductor {
         let caller = Caller::process("queue");
         for Due { tenant, command, late } in due {
             let name = tenant.as_str();
-            let subject = format!("ev.{}.{name}.{name}", QueueQuota::CATEGORY);
+            let subject = subject::aggregate(QueueQuota::CATEGORY, name, name);
             if self.unreadable.contains(&subject) {
                 continue;
             }
@@ -43,7 +44,7 @@ impl Conductor {
         let command = JobCommand::Refuse { failure };
         let (name, caller) = (tenant.as_str(), Caller::process("queue"));
         let refused = self.commands.handle::<Job>(name, &job.to_string(), &caller, command).await;
-        let subject = format!("ev.{}.{name}.{job}", Job::CATEGORY);
+        let subject = subject::aggregate(Job::CATEGORY, name, job);
         if let Err(error) = refused
             && !self.unreadable.record_failure(&subject, &error)
         {

@@ -5,7 +5,8 @@ use ffapi_domain::{
     media::Pool,
 };
 use ffapi_nats::{
-    Actor, AppendError, AppendRequest, CodecError, Decision, LogError, Position, failpoint, trace,
+    Actor, AppendError, AppendRequest, CodecError, Decision, LogError, Position, failpoint,
+    subject, trace,
 };
 use tracing::{Instrument, debug_span};
 use uuid::Uuid;
@@ -92,7 +93,7 @@ impl Conductor {
                 CodecError::Unreadable(why) => LogError::Corrupt(why),
             })?;
         let request = AppendRequest {
-            subject: format!("ev.{}._.{}", dispatch::CATEGORY, pool.as_str()),
+            subject: subject::process(dispatch::CATEGORY, pool.as_str()),
             expected: self.last_round.get(&pool).copied().unwrap_or(0),
             command_id,
             payload,

@@ -3,6 +3,7 @@ use ffapi_domain::{
     Decider,
     storage_quota::{Due, StorageQuota},
 };
+use ffapi_nats::subject;
 
 use super::Conductor;
 use crate::clock;
@@ -13,7 +14,7 @@ impl Conductor {
         let caller = Caller::process("storage");
         for Due { tenant, command } in self.storage_quotas.due(clock::now(), self.last_folded) {
             let name = tenant.as_str();
-            let subject = format!("ev.{}.{name}.{name}", StorageQuota::CATEGORY);
+            let subject = subject::aggregate(StorageQuota::CATEGORY, name, name);
             if self.unreadable.contains(&subject) {
                 continue;
             }

@@ -7,6 +7,7 @@ use ffapi_domain::{
     dispatch::Caps,
     job::{Job, JobCommand, JobEvent},
 };
+use ffapi_nats::subject;
 
 use super::Conductor;
 
@@ -77,7 +78,7 @@ impl Conductor {
             let (name, cancel) = (id.to_string(), JobCommand::Cancel);
             let cancelling = self.commands.handle::<Job>(tenant.as_str(), &name, &caller, cancel);
             let outcome = cancelling.await;
-            self.pubsub.publish(format!("ctl.cancel.{name}"), "").await;
+            self.pubsub.publish(subject::cancel_job(&name), "").await;
             if must_retry(&outcome) {
                 self.stragglers.jobs.insert(id, tenant);
             }

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, time::Instant};
 
 use ffapi_domain::{JobId, Tenant, Timestamp};
-use ffapi_nats::{LiveMessage, PubSub};
+use ffapi_nats::{LiveMessage, PubSub, subject};
 use ffapi_projections::webhooks;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ impl Sender {
     pub(super) async fn watch_progress(&self, pubsub: &PubSub, stop: &CancellationToken) {
         let mut reached: HashMap<(JobId, u64), (u8, Instant)> = HashMap::new();
         while !stop.is_cancelled() {
-            let Ok(mut messages) = pubsub.subscribe("live.*.job.*.progress").await else {
+            let Ok(mut messages) = pubsub.subscribe(subject::ALL_PROGRESS).await else {
                 tokio::time::sleep(super::POLL_INTERVAL).await;
                 continue;
             };

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ffapi_nats::{Codec, Log, Message};
+use ffapi_nats::{Codec, Log, Message, subject};
 use sqlx::AssertSqlSafe;
 
 use super::{Hashes, Verdict, links, verified_end};
@@ -34,7 +34,7 @@ pub(super) async fn compare(
         let mut rows = links(database, HashChain::AuditNote, after, 1_000).await?;
         rows.retain(|sequence, _| *sequence <= end);
         let Some(first) = rows.keys().next().copied() else { break };
-        let stored = stream.page("audit.>", first, PAGE_SIZE).await?;
+        let stored = stream.page(subject::ALL_NOTES, first, PAGE_SIZE).await?;
         let stored: BTreeMap<u64, Message> =
             stored.into_iter().map(|message| (message.sequence, message)).collect();
         for (sequence, link) in rows {
