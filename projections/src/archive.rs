@@ -12,6 +12,8 @@ use crate::{Database, Projection, ProjectionError, anchor::HashChain, storable};
 pub struct Archive;
 
 impl Projection for Archive {
+    type Prepared = ();
+
     const NAME: &'static str = "archive";
     const TABLES: &'static [&'static str] = &["archive"];
 
@@ -20,6 +22,7 @@ impl Projection for Archive {
         transaction: &mut PgConnection,
         _: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         let Some(first) = batch.first() else { return Ok(()) };
         let mut hash = previous_hash(transaction, HashChain::Archive, first.sequence).await?;

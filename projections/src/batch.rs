@@ -23,6 +23,8 @@ pub struct BatchList;
 pub type BatchWithCounts = (BatchView, Counts);
 
 impl Projection for BatchList {
+    type Prepared = ();
+
     const NAME: &'static str = "batch";
     const TABLES: &'static [&'static str] = &["batch"];
     const PERSONAL: &'static [&'static str] = &[Batch::CATEGORY];
@@ -32,6 +34,7 @@ impl Projection for BatchList {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         for message in batch {
             let Some((Batch::CATEGORY, tenant, id)) = message.address() else { continue };

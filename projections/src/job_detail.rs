@@ -20,6 +20,8 @@ use crate::{
 pub struct JobDetail;
 
 impl Projection for JobDetail {
+    type Prepared = ();
+
     const NAME: &'static str = "job_detail";
     const TABLES: &'static [&'static str] = &["job_detail"];
     const PERSONAL: &'static [&'static str] = &[Job::CATEGORY];
@@ -29,6 +31,7 @@ impl Projection for JobDetail {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         fold::<JobView>(transaction, codec, batch).await
     }

@@ -71,6 +71,8 @@ impl From<PresetRef> for UsedPreset {
 }
 
 impl Projection for JobList {
+    type Prepared = ();
+
     const NAME: &'static str = "job_list";
     const TABLES: &'static [&'static str] = &["job_list"];
     const PERSONAL: &'static [&'static str] = &[Job::CATEGORY];
@@ -80,6 +82,7 @@ impl Projection for JobList {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         fold::<JobSummary>(transaction, codec, batch).await
     }

@@ -17,6 +17,8 @@ use crate::{Database, Projection, ProjectionError, fold::decisions, storable};
 pub struct Pace;
 
 impl Projection for Pace {
+    type Prepared = ();
+
     const NAME: &'static str = "pace";
     const TABLES: &'static [&'static str] = &["pace"];
 
@@ -25,6 +27,7 @@ impl Projection for Pace {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         // In log order, since newer jobs have more weight.
         let mut spent: BTreeMap<u64, (String, Spent)> = BTreeMap::new();

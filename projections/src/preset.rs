@@ -32,6 +32,8 @@ pub struct PresetRow {
 }
 
 impl Projection for Presets {
+    type Prepared = ();
+
     const NAME: &'static str = "preset";
     const TABLES: &'static [&'static str] = &["preset"];
 
@@ -40,6 +42,7 @@ impl Projection for Presets {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         for message in batch {
             let Some((Preset::CATEGORY, tenant, name)) = message.address() else { continue };

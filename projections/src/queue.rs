@@ -31,6 +31,8 @@ pub struct Depth {
 }
 
 impl Projection for Queue {
+    type Prepared = ();
+
     const NAME: &'static str = "queue";
     const TABLES: &'static [&'static str] = &["queue"];
     // The rows have no personal fields, but a message that was parked for one may be applied after
@@ -42,6 +44,7 @@ impl Projection for Queue {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         fold::<QueueEntry>(transaction, codec, batch).await
     }

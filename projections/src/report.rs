@@ -31,6 +31,8 @@ pub struct ReportRow {
 }
 
 impl Projection for Report {
+    type Prepared = ();
+
     const NAME: &'static str = "report";
     const TABLES: &'static [&'static str] = &["report"];
 
@@ -39,6 +41,7 @@ impl Projection for Report {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         for message in batch {
             let Some((Job::CATEGORY, tenant, _)) = message.address() else { continue };

@@ -18,6 +18,9 @@ use crate::{
 
 /// One read model: how a batch of messages changes its rows.
 pub trait Projection: Send + Sync {
+    /// What [`Projection::apply`] needs in addition to the batch and its rows.
+    type Prepared: Default + Send + Sync;
+
     /// Its name, as in its checkpoint.
     const NAME: &'static str;
     /// Its tables, which a rebuild creates again.
@@ -26,13 +29,27 @@ pub trait Projection: Send + Sync {
     /// of these categories are applied again.
     const PERSONAL: &'static [&'static str] = &[];
 
-    /// Writes the changes of a batch. Messages arrive in log order, each once; the transaction is
-    /// committed as a whole or rolled back.
+    /// Reads from the log what a batch needs, before its transaction begins: a transaction that
+    /// waited for the log would keep its locks. Messages that cannot be decoded are left to
+    /// [`Projection::apply`].
+    fn prepare(
+        &self,
+        _connection: &mut PgConnection,
+        _codec: &Codec,
+        _batch: &[Message],
+    ) -> impl Future<Output = Result<Self::Prepared, ProjectionError>> + Send {
+        async { Ok(Self::Prepared::default()) }
+    }
+
+    /// Writes the changes of a batch, or of a part of the one that was prepared. Messages arrive in
+    /// log order, each once; the transaction is committed as a whole or rolled back. Only rows are
+    /// read here, and data keys.
     fn apply(
         &self,
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        prepared: &Self::Prepared,
     ) -> impl Future<Output = Result<(), ProjectionError>> + Send;
 
     /// Deletes the rows of aggregates before their messages are applied again. Only needed if there
@@ -294,8 +311,9 @@ impl<P: Projection> Runner<P> {
         let decision = self.decision(last).await;
         let made_at = decision.as_ref().map(|decision| decision.at);
         let command_id = decision.map(|decision| decision.command_id);
+        let prepared = self.projection.prepare(connection, &self.codec, batch).await?;
         let mut transaction = connection.begin().await?;
-        self.apply(&mut transaction, parked, batch).await?;
+        self.apply(&mut transaction, parked, batch, &prepared).await?;
         for tenant in erased(&self.codec, batch).await? {
             self.erase(&mut transaction, parked, &tenant, last.sequence).await?;
         }

@@ -32,6 +32,8 @@ pub struct UploadRow {
 }
 
 impl Projection for Uploads {
+    type Prepared = ();
+
     const NAME: &'static str = "upload";
     const TABLES: &'static [&'static str] = &["upload"];
     const PERSONAL: &'static [&'static str] = &[Upload::CATEGORY];
@@ -41,6 +43,7 @@ impl Projection for Uploads {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         for message in batch {
             let Some((Upload::CATEGORY, tenant, id)) = message.address() else { continue };

@@ -21,6 +21,8 @@ use crate::{
 pub struct Usage;
 
 impl Projection for Usage {
+    type Prepared = ();
+
     const NAME: &'static str = "usage";
     const TABLES: &'static [&'static str] = &["usage"];
 
@@ -29,6 +31,7 @@ impl Projection for Usage {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         // A job's minutes are settled after its submission, which may be in the same batch.
         fold::<UsedByJob>(transaction, codec, batch).await?;

@@ -6,6 +6,7 @@ mod deliveries;
 mod endpoints;
 mod job_end;
 mod matching;
+mod prepared;
 mod replay;
 mod sealed;
 mod sending;
@@ -16,6 +17,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ffapi_domain::{
     Decider, Tenant, Timestamp, WebhookId,
+    job::JobView,
     webhook::{Webhook, WebhookEvent},
 };
 use ffapi_nats::{Codec, Decision, Log, Message, Position};
@@ -33,9 +35,10 @@ pub use self::{
 use self::{
     endpoints::Endpoints,
     matching::{Matched, store},
+    prepared::{PreparedMessages, Receivers},
     replay::ReplayRequest,
 };
-use crate::{Projection, ProjectionError, public_message, public_message::PublicMessage};
+use crate::{Projection, ProjectionError, error::Flaw, public_message::PublicMessage};
 
 /// Writes endpoints and due deliveries.
 #[derive(Debug)]
@@ -51,20 +54,30 @@ impl Webhooks {
 }
 
 impl Projection for Webhooks {
+    type Prepared = PreparedMessages;
+
     const NAME: &'static str = "webhooks";
     const TABLES: &'static [&'static str] = &["webhook", "delivery", "delivery_attempt", "replay"];
+
+    async fn prepare(
+        &self,
+        connection: &mut PgConnection,
+        codec: &Codec,
+        batch: &[Message],
+    ) -> Result<PreparedMessages, ProjectionError> {
+        let endpoints = endpoints_of(connection, batch).await?;
+        self.read(codec, &endpoints, batch.iter(), Receivers::All).await
+    }
 
     async fn apply(
         &self,
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        prepared: &PreparedMessages,
     ) -> Result<(), ProjectionError> {
         sealed::seal_legacy_rows(&mut *transaction, codec).await?;
-        let tenants = batch.iter().filter_map(|message| Some(message.address()?.1.to_owned()));
-        let things = batch.iter().filter_map(|message| Some(message.address()?.2.to_owned()));
-        let mut endpoints =
-            Endpoints::load(transaction, &tenants.collect(), &things.collect()).await?;
+        let mut endpoints = endpoints_of(transaction, batch).await?;
         let (mut matched, mut replays) = (Vec::new(), Vec::new());
         for (number, message) in batch.iter().enumerate() {
             if number > 0 && matched.len() > MAX_DELIVERIES {
@@ -74,15 +87,16 @@ impl Projection for Webhooks {
             let to_error = |error| ProjectionError::from_codec(sequence, error);
             let Some((category, tenant, id)) = message.address() else { continue };
             let Ok(tenant) = tenant.parse::<Tenant>() else { continue };
-            let Some(public) = public_message::decode(codec, message).await.map_err(to_error)?
-            else {
-                continue;
-            };
-            if let Some(callback) = &public.callback {
-                endpoints.add_callback(&tenant, &public, callback, sequence);
+            if !prepared.contains(sequence) {
+                return Err(ProjectionError::Poison { sequence, flaw: Flaw::Unreadable });
             }
-            let to_match = ToMatch { tenant: &tenant, sequence, public: &public, only: None };
-            self.find(codec, &endpoints, to_match, &mut matched).await?;
+            let Some(public) = prepared.public(sequence) else { continue };
+            if let Some(callback) = &public.callback {
+                endpoints.add_callback(&tenant, public, callback, sequence);
+            }
+            let ended = prepared.ended(sequence);
+            let to_match = ToMatch { tenant: &tenant, sequence, public, ended, only: None };
+            self.find(&endpoints, to_match, &mut matched);
             if category == Webhook::CATEGORY {
                 let Ok(hook) = id.parse::<WebhookId>() else { continue };
                 let decision: Decision<WebhookEvent> =
@@ -148,20 +162,16 @@ struct ToMatch<'a> {
     /// Stream sequence of the message.
     sequence: u64,
     public: &'a PublicMessage,
+    /// The job as it was after the message, if it ended in it.
+    ended: Option<&'a JobView>,
     /// If set, only this endpoint is matched.
     only: Option<WebhookId>,
 }
 
 impl Webhooks {
     /// Adds the deliveries for a message to `matched`.
-    async fn find(
-        &self,
-        codec: &Codec,
-        endpoints: &Endpoints,
-        to_match: ToMatch<'_>,
-        matched: &mut Vec<Matched>,
-    ) -> Result<(), ProjectionError> {
-        let ToMatch { tenant, sequence, public, only } = to_match;
+    fn find(&self, endpoints: &Endpoints, to_match: ToMatch<'_>, matched: &mut Vec<Matched>) {
+        let ToMatch { tenant, sequence, public, ended, only } = to_match;
         for (index, event) in &public.events {
             let mut hooks = endpoints.subscribed(tenant, &public.thing, event.kind);
             hooks.retain(|hook| {
@@ -174,12 +184,10 @@ impl Webhooks {
             }
             let mut event = event.clone();
             if event.terminal
-                && public.field == "job_id"
-                && let Ok(id) = public.thing.parse()
-                && let Some(job) = job_end::view(&self.log, codec, tenant, id, sequence).await?
+                && let Some(job) = ended
                 && let Some(data) = event.data.as_object_mut()
             {
-                job_end::describe(event.kind, &job, data);
+                job_end::describe(event.kind, job, data);
             }
             let epoch = self.log.identity().epoch;
             let position = Position { epoch, sequence, index: *index };
@@ -197,8 +205,17 @@ impl Webhooks {
                 resend: false,
             }));
         }
-        Ok(())
     }
+}
+
+/// The endpoints of the tenants and resources of a batch.
+async fn endpoints_of(
+    connection: &mut PgConnection,
+    batch: &[Message],
+) -> Result<Endpoints, ProjectionError> {
+    let tenants = batch.iter().filter_map(|message| Some(message.address()?.1.to_owned()));
+    let things = batch.iter().filter_map(|message| Some(message.address()?.2.to_owned()));
+    Endpoints::load(connection, &tenants.collect(), &things.collect()).await
 }
 
 /// When the next delivery of each endpoint is due, in milliseconds since 1970.

@@ -10,6 +10,8 @@ use crate::{Projection, ProjectionError, erasure::ErasedAggregates};
 pub struct AuditDecisions;
 
 impl Projection for AuditDecisions {
+    type Prepared = ();
+
     const NAME: &'static str = "audit_decision";
     const TABLES: &'static [&'static str] = &["audit_decision"];
     const PERSONAL: &'static [&'static str] = &[Key::CATEGORY, Account::CATEGORY];
@@ -19,6 +21,7 @@ impl Projection for AuditDecisions {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         for message in batch {
             for row in rows(codec, message).await? {

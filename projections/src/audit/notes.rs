@@ -16,6 +16,8 @@ use crate::{
 pub struct AuditNotes;
 
 impl Projection for AuditNotes {
+    type Prepared = ();
+
     const NAME: &'static str = "audit_note";
     const TABLES: &'static [&'static str] = &["audit_note"];
 
@@ -24,6 +26,7 @@ impl Projection for AuditNotes {
         transaction: &mut PgConnection,
         codec: &Codec,
         batch: &[Message],
+        _prepared: &(),
     ) -> Result<(), ProjectionError> {
         let Some(first) = batch.first() else { return Ok(()) };
         let mut hash = previous_hash(transaction, HashChain::AuditNote, first.sequence).await?;

@@ -40,7 +40,7 @@ impl<P: Projection> Runner<P> {
                 self.projection
                     .forget(transaction, &ErasedAggregates { tenant, ids: &ids })
                     .await?;
-                self.apply(transaction, parked, &page).await?;
+                self.apply(transaction, parked, &page, &P::Prepared::default()).await?;
             }
         }
         Ok(())

@@ -87,20 +87,21 @@ impl<P: Projection> Runner<P> {
         transaction: &mut PgConnection,
         parked: &mut Parked,
         batch: &[Message],
+        prepared: &P::Prepared,
     ) -> Result<(), ProjectionError> {
         let (blocked, applicable): (Vec<Message>, Vec<Message>) =
             batch.iter().cloned().partition(|message| parked.holds(message));
         for message in &blocked {
             parked.add(transaction, message, &Flaw::Follows).await?;
         }
-        if self.attempt(transaction, &applicable).await?.is_none() {
+        if self.attempt(transaction, &applicable, prepared).await?.is_none() {
             return Ok(());
         }
         for message in &applicable {
             let flaw = if parked.holds(message) {
                 Some(Flaw::Follows)
             } else {
-                self.attempt(transaction, std::slice::from_ref(message)).await?
+                self.attempt(transaction, std::slice::from_ref(message), prepared).await?
             };
             if let Some(flaw) = flaw {
                 parked.add(transaction, message, &flaw).await?;
@@ -114,11 +115,13 @@ impl<P: Projection> Runner<P> {
         &self,
         transaction: &mut PgConnection,
         batch: &[Message],
+        prepared: &P::Prepared,
     ) -> Result<Option<Flaw>, ProjectionError> {
         let mut attempt = transaction.begin().await?;
         let sequence = batch.first().map_or(0, |message| message.sequence);
         // A panic would come again at each start.
-        let applied = AssertUnwindSafe(self.projection.apply(&mut attempt, &self.codec, batch));
+        let applied = self.projection.apply(&mut attempt, &self.codec, batch, prepared);
+        let applied = AssertUnwindSafe(applied);
         let panicked = |_| Err(ProjectionError::Poison { sequence, flaw: Flaw::Panicked });
         let Err(error) = applied.catch_unwind().await.unwrap_or_else(panicked) else {
             attempt.commit().await?;

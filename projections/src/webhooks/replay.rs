@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use ffapi_domain::{Tenant, Timestamp, WebhookId};
-use ffapi_nats::{Codec, CodecError, Log, Message, PageLimits, failpoint, subject};
+use ffapi_nats::{Codec, Log, Message, PageLimits, failpoint, subject};
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
@@ -12,8 +12,9 @@ use super::{
     ToMatch, Webhooks,
     endpoints::Endpoints,
     matching::{Matched, store},
+    prepared::Receivers,
 };
-use crate::{Database, ProjectionError, public_message};
+use crate::{Database, ProjectionError};
 
 /// Messages per page.
 const PAGE: PageLimits = PageLimits { messages: 500, bytes: 16 * 1024 * 1024 };
@@ -136,19 +137,15 @@ impl Replays {
             return Ok(vec![]);
         };
         let mut matched = Vec::new();
-        for message in page.iter().filter(|message| message.sequence < progress.until()) {
-            let public = match public_message::decode(&self.codec, message).await {
-                Ok(Some(public)) => public,
-                // Messages that cannot be decoded are skipped, as in the original delivery.
-                Ok(None) | Err(CodecError::Unreadable(_)) => continue,
-                Err(error) => return Err(ProjectionError::from_codec(message.sequence, error)),
-            };
-            let (tenant, sequence) = (&tenant, message.sequence);
-            let to_match = ToMatch { tenant, sequence, public: &public, only: Some(hook) };
-            match self.webhooks.find(&self.codec, endpoint, to_match, &mut matched).await {
-                Ok(()) | Err(ProjectionError::Poison { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        let messages = page.iter().filter(|message| message.sequence < progress.until());
+        let receivers = Receivers::Only(hook);
+        let read = self.webhooks.read(&self.codec, endpoint, messages.clone(), receivers).await?;
+        for sequence in messages.map(|message| message.sequence) {
+            // Messages that cannot be decoded are skipped, as in the original delivery.
+            let Some(public) = read.public(sequence) else { continue };
+            let (tenant, ended) = (&tenant, read.ended(sequence));
+            let to_match = ToMatch { tenant, sequence, public, ended, only: Some(hook) };
+            self.webhooks.find(endpoint, to_match, &mut matched);
         }
         matched.retain(|delivery| delivery.position > progress.after());
         // Due now, so that replayed deliveries do not take precedence over new ones.

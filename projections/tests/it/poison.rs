@@ -84,6 +84,8 @@ struct Panicking {
 }
 
 impl Projection for Panicking {
+    type Prepared = ();
+
     const NAME: &'static str = JobList::NAME;
     const TABLES: &'static [&'static str] = JobList::TABLES;
 
@@ -92,10 +94,11 @@ impl Projection for Panicking {
         transaction: &mut sqlx::PgConnection,
         codec: &Codec,
         batch: &[ffapi_nats::Message],
+        _prepared: &(),
     ) -> Result<(), ffapi_projections::ProjectionError> {
         let is_met = batch.iter().any(|message| message.subject.ends_with(&self.on));
         assert!(!is_met, "a fault of the read model");
-        JobList.apply(transaction, codec, batch).await
+        JobList.apply(transaction, codec, batch, &()).await
     }
 }
 
