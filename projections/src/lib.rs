@@ -10,6 +10,7 @@ pub mod audit;
 pub mod batch;
 mod checkpoint;
 mod database;
+pub mod delivery_queue;
 mod digest;
 mod erasure;
 mod error;

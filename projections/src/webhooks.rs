@@ -1,19 +1,16 @@
 //! Webhook deliveries. One projector writes a row for each event and endpoint, senders process the
 //! rows of each endpoint in order. So an outage of a receiver causes delay, but no loss.
 
-mod backlog;
+mod body;
 mod deliveries;
 mod endpoints;
 mod job_end;
-mod matching;
 mod prepared;
 mod replay;
-mod sealed;
-mod sending;
-mod settle;
+pub(crate) mod sealed;
 mod signing_key;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use ffapi_domain::{
     Decider, Tenant, Timestamp, WebhookId,
@@ -24,21 +21,22 @@ use ffapi_nats::{Codec, Decision, Log, Message, Position};
 use sqlx::PgConnection;
 
 pub use self::{
-    backlog::{Backlog, backlog},
     deliveries::{AttemptRow, DeliveryRow, count_deliveries, delete_deliveries, deliveries},
     endpoints::{count, endpoint_exists, has_pending_replay, page},
     replay::Replays,
-    sending::{Due, Endpoint, Outcome, SenderSession, Share, claim, due, record, release, remind},
-    settle::{DueDeliveries, DueDelivery, due_deliveries, settle_deliveries},
     signing_key::WebhookKeyPair,
 };
 use self::{
     endpoints::Endpoints,
-    matching::{Matched, store},
     prepared::{PreparedMessages, Receivers},
     replay::ReplayRequest,
 };
-use crate::{Projection, ProjectionError, error::Flaw, public_message::PublicMessage};
+use crate::{
+    Projection, ProjectionError,
+    delivery_queue::{NewDelivery, enqueue},
+    error::Flaw,
+    public_message::PublicMessage,
+};
 
 /// Writes endpoints and due deliveries.
 #[derive(Debug)]
@@ -129,7 +127,7 @@ impl Projection for Webhooks {
             replay.write(transaction).await?;
         }
         endpoints.store(transaction, codec).await?;
-        store(transaction, &matched).await
+        enqueue(transaction, &matched).await
     }
 
     async fn erase(
@@ -170,7 +168,7 @@ struct ToMatch<'a> {
 
 impl Webhooks {
     /// Adds the deliveries for a message to `matched`.
-    fn find(&self, endpoints: &Endpoints, to_match: ToMatch<'_>, matched: &mut Vec<Matched>) {
+    fn find(&self, endpoints: &Endpoints, to_match: ToMatch<'_>, matched: &mut Vec<NewDelivery>) {
         let ToMatch { tenant, sequence, public, ended, only } = to_match;
         for (index, event) in &public.events {
             let mut hooks = endpoints.subscribed(tenant, &public.thing, event.kind);
@@ -191,8 +189,8 @@ impl Webhooks {
             }
             let epoch = self.log.identity().epoch;
             let position = Position { epoch, sequence, index: *index };
-            let body: Arc<str> = matching::body(public, &event, position).into();
-            matched.extend(hooks.into_iter().map(|hook| Matched {
+            let body: Arc<str> = body::body(public, &event, position).into();
+            matched.extend(hooks.into_iter().map(|hook| NewDelivery {
                 hook,
                 id: format!("evt_{sequence}-{index}"),
                 tenant: tenant.to_string(),
@@ -217,6 +215,3 @@ async fn endpoints_of(
     let things = batch.iter().filter_map(|message| Some(message.address()?.2.to_owned()));
     Endpoints::load(connection, &tenants.collect(), &things.collect()).await
 }
-
-/// When the next delivery of each endpoint is due, in milliseconds since 1970.
-type DueTimes = BTreeMap<WebhookId, i64>;

@@ -13,8 +13,9 @@ use ffapi_commands::Commands;
 use ffapi_domain::WebhookId;
 use ffapi_nats::{LogError, PubSub, Vault};
 use ffapi_projections::{
-    Database, Projection, Webhooks, position_subject,
-    webhooks::{self, SenderSession, Share},
+    Database, Projection, Webhooks,
+    delivery_queue::{self, SenderSession, Share},
+    position_subject,
 };
 use ffapi_storage::Egress;
 use lru::LruCache;
@@ -171,7 +172,7 @@ impl Sender {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_cancelled() {
             tick.tick().await;
-            if let Ok(backlog) = webhooks::backlog(&self.database, clock::now()).await {
+            if let Ok(backlog) = delivery_queue::backlog(&self.database, clock::now()).await {
                 metrics::webhooks::backlog_read(backlog);
             }
         }
@@ -206,7 +207,7 @@ impl Sender {
         let held = self.active_endpoints.counts();
         let share = Share { most: free, of_tenant, held: &held, lease: ENDPOINT_LEASE };
         let codec = self.commands.codec();
-        let endpoints = webhooks::claim(&self.database, codec, session, now, share).await?;
+        let endpoints = delivery_queue::claim(&self.database, codec, session, now, share).await?;
         let claimed = endpoints.len();
         for endpoint in endpoints {
             let Ok(permit) = Arc::clone(capacity).try_acquire_owned() else { break };

@@ -5,7 +5,7 @@ use ffapi_nats::{
     Nats, RawStream, Record,
     topology::{self, ANCHORS, AUDIT, EVENTS, IDEM},
 };
-use ffapi_projections::{Database, archive::row_hash, digests, webhooks};
+use ffapi_projections::{Database, archive::row_hash, delivery_queue, digests};
 
 use crate::{
     BackupError, Manifest, chunk,
@@ -61,7 +61,7 @@ pub async fn create(repository: &Repository, source: &Source<'_>) -> Result<Crea
     let previous = repository.newest(Some(identity.epoch)).await?;
     let read_models =
         if source.with_read_models { digests(source.database).await? } else { vec![] };
-    let deliveries = webhooks::due_deliveries(source.database).await?;
+    let deliveries = delivery_queue::due_deliveries(source.database).await?;
     let (mut streams, mut copied) = (BTreeMap::new(), Copied::default());
     for name in STREAMS {
         let chunks = previous.as_ref().map_or(&[][..], |previous| previous.chunks(name));

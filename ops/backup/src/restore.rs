@@ -6,7 +6,7 @@ use ffapi_nats::{
     subject,
     topology::{self, ANCHORS, AUDIT, EVENTS, IDEM, LogIdentity, VAULT},
 };
-use ffapi_projections::{Anchor, Database, Runner, Webhooks, archive, webhooks};
+use ffapi_projections::{Anchor, Database, Runner, Webhooks, archive, delivery_queue};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -215,7 +215,7 @@ pub(crate) async fn settle(
     let projection = Webhooks::new(log.clone());
     Runner::new(database.clone(), log.clone(), codec.clone(), projection).catch_up().await?;
     ffapi_nats::failpoint::hit("restore.before_settled");
-    Ok(webhooks::settle_deliveries(database, &known).await?)
+    Ok(delivery_queue::settle_deliveries(database, &known).await?)
 }
 
 /// Appends what the archive of a database has after a sequence, and the log does not have yet.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use ffapi_domain::Timestamp;
 use ffapi_nats::{Nats, RawStream, Record, topology::VAULT};
-use ffapi_projections::webhooks::DueDeliveries;
+use ffapi_projections::delivery_queue::DueDeliveries;
 use serde::{Deserialize, Serialize};
 
 use crate::{

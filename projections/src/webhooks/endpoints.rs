@@ -8,8 +8,10 @@ use ffapi_nats::Codec;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{matching::Matched, sealed};
-use crate::{Database, ProjectionError, public_message::PublicMessage, storable};
+use super::sealed;
+use crate::{
+    Database, ProjectionError, delivery_queue::NewDelivery, public_message::PublicMessage, storable,
+};
 
 /// The endpoints that a batch of messages may concern.
 #[derive(Debug, Default)]
@@ -176,12 +178,12 @@ impl Endpoints {
         sequence: u64,
         at: Timestamp,
         traceparent: Option<String>,
-    ) -> Option<Matched> {
+    ) -> Option<NewDelivery> {
         let view = &self.rows.get(&hook)?.view;
         let body = serde_json::json!({
             "type": "webhook.test", "timestamp": at, "data": { "webhook_id": hook },
         });
-        Some(Matched {
+        Some(NewDelivery {
             hook,
             id: format!("evt_{sequence}-0"),
             tenant: view.tenant.to_string(),

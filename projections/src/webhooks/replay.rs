@@ -8,13 +8,11 @@ use ffapi_nats::{Codec, Log, Message, PageLimits, failpoint, subject};
 use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    ToMatch, Webhooks,
-    endpoints::Endpoints,
-    matching::{Matched, store},
-    prepared::Receivers,
+use super::{ToMatch, Webhooks, endpoints::Endpoints, prepared::Receivers};
+use crate::{
+    Database, ProjectionError,
+    delivery_queue::{NewDelivery, enqueue},
 };
-use crate::{Database, ProjectionError};
 
 /// Messages per page.
 const PAGE: PageLimits = PageLimits { messages: 500, bytes: 16 * 1024 * 1024 };
@@ -117,7 +115,7 @@ impl Replays {
         let advanced = endpoint.is_unchanged(&mut transaction, &progress.hook_id).await?
             && progress.advance(&mut transaction, reached).await?;
         if advanced {
-            store(&mut transaction, &matched).await?;
+            enqueue(&mut transaction, &matched).await?;
             failpoint::hit("webhooks.before_replayed");
             transaction.commit().await?;
             failpoint::hit("webhooks.after_replayed");
@@ -131,7 +129,7 @@ impl Replays {
         progress: &Progress,
         endpoint: &Endpoints,
         page: &[Message],
-    ) -> Result<Vec<Matched>, ProjectionError> {
+    ) -> Result<Vec<NewDelivery>, ProjectionError> {
         let (Ok(hook), Ok(tenant)) = (progress.hook_id.parse(), progress.tenant.parse::<Tenant>())
         else {
             return Ok(vec![]);

@@ -33,7 +33,7 @@ pub(super) async fn seal(
 }
 
 /// Decrypts the URL into the view.
-pub(super) async fn open(
+pub(crate) async fn open(
     codec: &Codec,
     mut view: WebhookView,
     sealed: Option<Vec<u8>>,

@@ -10,7 +10,7 @@ use ffapi_domain::{
     Personal, Tenant, Timestamp, WebhookId,
     webhook::{DisabledBy, Webhook, WebhookCommand, WebhookTerms},
 };
-use ffapi_projections::{Replays, Webhooks, webhooks};
+use ffapi_projections::{Replays, Webhooks, delivery_queue};
 use uuid::Uuid;
 
 use crate::harness::{TestServers, tenant};
@@ -107,15 +107,15 @@ async fn tenants_take_turns_regardless_of_their_number_of_endpoints() {
     create_hook(&servers, &small, 100).await;
     servers.submit(2, &small).await;
     servers.caught_up().await;
-    let mut sender = webhooks::SenderSession::new(&servers.database, 1).await.unwrap();
+    let mut sender = delivery_queue::SenderSession::new(&servers.database, 1).await.unwrap();
     let mut held = BTreeMap::new();
     let mut take = async |most| {
         assert!(sender.holds().await);
         let lease = Duration::from_secs(90);
-        let share = webhooks::Share { most, of_tenant: 4, held: &held, lease };
+        let share = delivery_queue::Share { most, of_tenant: 4, held: &held, lease };
         let (database, codec) = (&servers.database, servers.commands.codec());
         let now = Timestamp::from_millis(u64::MAX >> 2);
-        let taken = webhooks::claim(database, codec, &sender, now, share).await.unwrap();
+        let taken = delivery_queue::claim(database, codec, &sender, now, share).await.unwrap();
         for endpoint in &taken {
             *held.entry(endpoint.view.tenant.clone()).or_default() += 1;
         }

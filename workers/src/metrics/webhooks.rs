@@ -6,7 +6,7 @@ use std::{
 };
 
 use ffapi_domain::{Timestamp, webhook::DisabledBy};
-use ffapi_projections::webhooks::Backlog;
+use ffapi_projections::delivery_queue::Backlog;
 use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Histogram, Meter, UpDownCounter},

@@ -11,7 +11,7 @@ use ffapi_nats::{
 };
 use ffapi_projections::{
     ProjectionError,
-    webhooks::{self, Due, Endpoint, Outcome},
+    delivery_queue::{self, Due, Endpoint, Outcome},
 };
 use ffapi_storage::{EgressError, Message};
 use tracing::{Span, error_span, field::Empty};
@@ -84,7 +84,7 @@ impl Sender {
             Duration::ZERO
         });
         let open_until = clock::now().plus(pause(endpoint.failures).max(retry_after));
-        if let Err(error) = webhooks::release(&self.database, &endpoint, open_until).await {
+        if let Err(error) = delivery_queue::release(&self.database, &endpoint, open_until).await {
             tracing::debug!(%error, "cannot release an endpoint; its lease will expire");
         }
     }
@@ -107,7 +107,7 @@ impl Sender {
                 Err(wait) => return Ok(wait),
             };
             let max = u32::try_from(permit.granted).unwrap_or(max);
-            let due = webhooks::due(&self.database, endpoint, clock::now(), max).await?;
+            let due = delivery_queue::due(&self.database, endpoint, clock::now(), max).await?;
             permit.shrink_to(due.len());
             if due.is_empty() {
                 return Ok(Duration::ZERO);
@@ -119,7 +119,7 @@ impl Sender {
             let outcomes = results.iter().map(|(outcome, _)| outcome.clone());
             let outcomes: Vec<Outcome> = outcomes.collect();
             let until = clock::now().plus(ENDPOINT_LEASE);
-            webhooks::record(&self.database, endpoint, &outcomes, until).await?;
+            delivery_queue::record(&self.database, endpoint, &outcomes, until).await?;
             failpoint::hit("webhooks.after_record");
             for (outcome, result) in &results {
                 if *result == DeliveryResult::Delivered {

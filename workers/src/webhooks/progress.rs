@@ -2,7 +2,7 @@ use std::{collections::HashMap, time::Instant};
 
 use ffapi_domain::{JobId, Tenant, Timestamp};
 use ffapi_nats::{LiveMessage, PubSub, subject};
-use ffapi_projections::webhooks;
+use ffapi_projections::delivery_queue;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,8 @@ impl Sender {
     ) -> bool {
         let id = format!("evt_{}-{attempt}-{milestone}", job.uuid().simple());
         let body = json!({ "type": "job.progress", "timestamp": at, "data": data }).to_string();
-        let written = webhooks::remind(&self.database, tenant, job, &id, &body, at).await;
+        let written =
+            delivery_queue::enqueue_progress(&self.database, tenant, job, &id, &body, at).await;
         written.map_err(|error| tracing::warn!(%error, "cannot enqueue a progress webhook")).is_ok()
     }
 }

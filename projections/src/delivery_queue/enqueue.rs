@@ -1,77 +1,45 @@
 use std::{collections::BTreeSet, sync::Arc};
 
-use ffapi_domain::{PublicEvent, Timestamp, WebhookId};
-use ffapi_nats::Position;
-use serde_json::{Value, json};
+use ffapi_domain::{Timestamp, WebhookId};
 use sqlx::PgConnection;
 
 use super::DueTimes;
-use crate::{ProjectionError, fold::millis, public_message::PublicMessage, storable};
+use crate::{ProjectionError, fold::millis, storable};
 
 /// The delivery of one event to one endpoint, before it is stored.
 #[derive(Debug, Clone)]
-pub(super) struct Matched {
-    pub(super) hook: WebhookId,
+pub(crate) struct NewDelivery {
+    pub(crate) hook: WebhookId,
     /// The `webhook-id`: the same for all attempts and for a replay.
-    pub(super) id: String,
-    pub(super) tenant: String,
-    pub(super) thing: String,
+    pub(crate) id: String,
+    pub(crate) tenant: String,
+    pub(crate) thing: String,
     /// Stream sequence of the message, and index of the event in it.
-    pub(super) position: (u64, u32),
-    pub(super) kind: String,
+    pub(crate) position: (u64, u32),
+    pub(crate) kind: String,
     /// Shared by all endpoints of an event.
-    pub(super) body: Arc<str>,
-    pub(super) at: Timestamp,
+    pub(crate) body: Arc<str>,
+    pub(crate) at: Timestamp,
     /// W3C trace context of the decision.
-    pub(super) traceparent: Option<String>,
+    pub(crate) traceparent: Option<String>,
     /// For a replay: it is sent again even if it was delivered.
-    pub(super) resend: bool,
+    pub(crate) resend: bool,
 }
 
 /// Bytes of the bodies that one statement inserts; Postgres takes no message over 1 GB.
 const MAX_STATEMENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// The size of a request body in bytes above which it lists fewer outputs: many receivers accept no more
-/// than 64 KiB.
-const MAX_BODY: usize = 60 * 1024;
-
-/// The request body, which is signed and sent. `position` is that of the event in the log.
-pub(super) fn body(public: &PublicMessage, event: &PublicEvent, position: Position) -> String {
-    let mut data = event.data.clone();
-    if let Some(data) = data.as_object_mut() {
-        data.insert(public.field.to_owned(), Value::String(public.thing.clone()));
-    }
-    let position = position.to_string();
-    loop {
-        let whole = json!({ "type": event.kind, "timestamp": public.at, "position": position, "data": &data });
-        let text = whole.to_string();
-        if text.len() <= MAX_BODY || !halve_outputs(&mut data) {
-            return text;
-        }
-    }
-}
-
-/// Removes half of the listed outputs, whose number stays in `outputs_total`; false if there are none.
-fn halve_outputs(data: &mut Value) -> bool {
-    let Some(data) = data.as_object_mut() else { return false };
-    let Some(outputs) = data.get_mut("outputs").and_then(Value::as_array_mut) else { return false };
-    let count = outputs.len();
-    outputs.truncate(count / 2);
-    data.entry("outputs_total").or_insert_with(|| count.into());
-    count > 0
-}
-
 /// Writes due deliveries, and updates when their endpoints are due.
-pub(super) async fn store(
+pub(crate) async fn enqueue(
     connection: &mut PgConnection,
-    matched: &[Matched],
+    deliveries: &[NewDelivery],
 ) -> Result<(), ProjectionError> {
     let mut due_times = DueTimes::new();
     for resend in [false, true] {
         // Duplicates are removed: one statement may not update the same row twice.
         let mut seen = BTreeSet::new();
-        let rows = matched.iter().filter(|delivery| delivery.resend == resend);
-        let rows: Vec<&Matched> =
+        let rows = deliveries.iter().filter(|delivery| delivery.resend == resend);
+        let rows: Vec<&NewDelivery> =
             rows.filter(|row| seen.insert((row.hook, row.id.as_str()))).collect();
         if rows.is_empty() {
             continue;
@@ -106,7 +74,7 @@ pub(super) async fn store(
 }
 
 /// Number of rows whose bodies fit into one statement; at least 1.
-fn chunk_length(rows: &[&Matched]) -> usize {
+fn chunk_length(rows: &[&NewDelivery]) -> usize {
     let mut bytes = 0_usize;
     let fits = rows.iter().take_while(|row| {
         bytes = bytes.saturating_add(row.body.len());
@@ -117,10 +85,10 @@ fn chunk_length(rows: &[&Matched]) -> usize {
 
 async fn insert(
     connection: &mut PgConnection,
-    rows: &[&Matched],
+    rows: &[&NewDelivery],
     statement: &str,
 ) -> Result<(), ProjectionError> {
-    let texts = |of: fn(&Matched) -> String| -> Vec<String> {
+    let texts = |of: fn(&NewDelivery) -> String| -> Vec<String> {
         rows.iter().map(|row| storable::text(&of(row)).into_owned()).collect()
     };
     let times: Vec<i64> = rows.iter().map(|row| millis(row.at)).collect();
@@ -168,44 +136,13 @@ pub(super) async fn update_due_times(
 
 #[cfg(test)]
 mod tests {
-    use ffapi_nats::Actor;
     use uuid::Uuid;
 
     use super::*;
 
     #[test]
-    fn a_body_lists_as_many_outputs_as_receivers_accept() {
-        let public = PublicMessage {
-            field: "job_id",
-            thing: "job_1".to_owned(),
-            at: Timestamp::from_millis(0),
-            actor: Actor::Process("worker".to_owned()),
-            traceparent: None,
-            events: vec![],
-            callback: None,
-        };
-        let position = Position { epoch: 1, sequence: 1, index: 0 };
-        let output = json!({ "location": "x".repeat(1_000) });
-        let sent = |count: usize| {
-            let data = json!({ "outputs": vec![output.clone(); count], "attempt": 1 });
-            let event = PublicEvent { kind: "job.outputs_sealed", data, terminal: false };
-            body(&public, &event, position)
-        };
-        let (short, long) = (sent(50), sent(100));
-        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap()["data"].clone();
-        assert_eq!(read(&short)["outputs"].as_array().unwrap().len(), 50);
-        assert!(read(&short).get("outputs_total").is_none());
-        assert!(long.len() <= MAX_BODY);
-        assert_eq!(read(&long)["outputs"].as_array().unwrap().len(), 50);
-        assert_eq!(
-            (&read(&long)["outputs_total"], &read(&long)["job_id"]),
-            (&json!(100), &json!("job_1"))
-        );
-    }
-
-    #[test]
     fn a_statement_inserts_a_bounded_number_of_bytes() {
-        let matched = |bytes: usize| Matched {
+        let delivery = |bytes: usize| NewDelivery {
             hook: WebhookId::from_uuid(Uuid::nil()),
             id: String::new(),
             tenant: String::new(),
@@ -217,10 +154,10 @@ mod tests {
             traceparent: None,
             resend: false,
         };
-        let (small, large) = (matched(1), matched(MAX_STATEMENT_BYTES));
+        let (small, large) = (delivery(1), delivery(MAX_STATEMENT_BYTES));
         assert_eq!(chunk_length(&[&small, &small, &large]), 2);
         assert_eq!(chunk_length(&[&large, &small]), 1);
-        let larger = matched(MAX_STATEMENT_BYTES.saturating_add(1));
+        let larger = delivery(MAX_STATEMENT_BYTES.saturating_add(1));
         assert_eq!(chunk_length(&[&larger, &small]), 1, "one row is always inserted");
     }
 }
