@@ -45,6 +45,11 @@ impl Log {
         Self { stream: AUDIT, ..self.clone() }
     }
 
+    /// The name of the stream.
+    pub const fn stream(&self) -> &'static str {
+        self.stream
+    }
+
     /// True if the stream discards its oldest messages.
     pub fn discards_old(&self) -> bool {
         self.stream != EVENTS

@@ -15,7 +15,7 @@ use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 pub use self::context::TraceContext;
-pub use self::messaging::TASK_TEMPLATE;
+pub use self::messaging::{TASK_TEMPLATE, batch_span};
 pub(crate) use self::messaging::{TRACEPARENT_HEADER, append_span, publish_span, settle_span};
 
 tokio::task_local! {

@@ -4,10 +4,14 @@ mod parked;
 use std::time::{Duration, Instant, SystemTime};
 
 use ffapi_domain::Tenant;
-use ffapi_nats::{Codec, CodecError, Log, Message, PubSub, Reader, failpoint, subject};
+use ffapi_nats::{
+    Codec, CodecError, Log, Message, PubSub, Reader, failpoint, subject,
+    trace::{self, TraceContext},
+};
 use serde::de::IgnoredAny;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use self::parked::Parked;
 use crate::{
@@ -294,11 +298,33 @@ impl<P: Projection> Runner<P> {
 
     async fn decision(&self, message: &Message) -> Option<LastDecision> {
         let decision = self.codec.read::<IgnoredAny>(message).await.ok()?;
-        Some(LastDecision { command_id: decision.command_id.to_string(), at: decision.at })
+        Some(LastDecision {
+            command_id: decision.command_id.to_string(),
+            at: decision.at,
+            context: decision.traceparent.as_deref().and_then(TraceContext::parse),
+        })
     }
 
+    /// Applies messages in one transaction, in a span that is linked to the last of them.
     async fn commit(
         &self,
+        connection: &mut PgConnection,
+        checkpoint: &mut Checkpoint,
+        parked: &mut Parked,
+        batch: &[Message],
+    ) -> Result<Applied, ProjectionError> {
+        let span = trace::batch_span(&self.log, P::NAME, batch.len());
+        let committing = self.commit_within(&span, connection, checkpoint, parked, batch);
+        let committed = committing.instrument(span.clone()).await;
+        if !matches!(committed, Ok(_) | Err(ProjectionError::TooLarge { .. })) {
+            span.record("otel.status_code", "error");
+        }
+        committed
+    }
+
+    async fn commit_within(
+        &self,
+        span: &Span,
         connection: &mut PgConnection,
         checkpoint: &mut Checkpoint,
         parked: &mut Parked,
@@ -309,6 +335,7 @@ impl<P: Projection> Runner<P> {
         };
         let start = Instant::now();
         let decision = self.decision(last).await;
+        trace::link(span, decision.as_ref().and_then(|decision| decision.context));
         let made_at = decision.as_ref().map(|decision| decision.at);
         let command_id = decision.map(|decision| decision.command_id);
         let prepared = self.projection.prepare(connection, &self.codec, batch).await?;
@@ -337,6 +364,8 @@ struct LastDecision {
     command_id: String,
     /// When it was made, in milliseconds since 1970.
     at: u64,
+    /// The span that made it.
+    context: Option<TraceContext>,
 }
 
 /// The time since a decision was made.

@@ -3,6 +3,8 @@
 
 use tracing::{Span, debug_span, field::Empty};
 
+use crate::Log;
+
 /// The header of a message that carries the context of the span that published it.
 pub(crate) const TRACEPARENT_HEADER: &str = "traceparent";
 
@@ -20,6 +22,25 @@ pub(crate) fn append_span(subject: &str) -> Span {
         ffapi.subject = subject,
         ffapi.log.outcome = Empty,
         ffapi.log.sequence = Empty,
+    )
+}
+
+/// The processing of a batch of messages of a stream by a consumer: a trace of its own, since the
+/// messages belong to many.
+pub fn batch_span(log: &Log, consumer: &str, messages: usize) -> Span {
+    let stream = log.stream();
+    debug_span!(
+        parent: None,
+        "batch",
+        otel.name = %format_args!("process {stream}"),
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+        messaging.system = "nats",
+        messaging.operation.name = "process",
+        messaging.operation.type = "process",
+        messaging.destination.name = stream,
+        messaging.consumer.group.name = consumer,
+        messaging.batch.message_count = messages,
     )
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     collector::{Collector, Protocol, Span},
     fleet::Fleet,
+    polling,
     receiver::Receiver,
     stack::{Stack, ffapi, quick},
 };
@@ -127,6 +128,18 @@ async fn a_job_continues_the_trace_of_its_caller_until_its_webhook() {
     let sent = got[0].headers["traceparent"].to_str().unwrap();
     let delivery = named(&trace, "deliver webhook")[0];
     assert_eq!(sent, format!("00-{TRACE}-{}-01", delivery.id));
+    let is_linked = |span: &Span| {
+        trace.iter().any(|cause| span.links.contains(&(cause.trace.clone(), cause.id.clone())))
+    };
+    let is_batch = |span: &Span| {
+        let consumer = span.attributes.get("messaging.consumer.group.name");
+        span.name == "process EVENTS" && consumer.is_some_and(|name| name == "job_detail")
+    };
+    let batches = polling::until(
+        async || collector.all(),
+        |spans| spans.iter().any(|span| is_batch(span) && is_linked(span)),
+    );
+    assert!(batches.await.iter().filter(|span| is_batch(span)).all(|span| span.parent.is_empty()));
     // A collector's readers need not be allowed to read the job.
     for span in collector.all() {
         let text = format!("{span:?}");
