@@ -72,9 +72,9 @@ pub type History<E> = Vec<(u64, Decision<E>)>;
 
 /// Why a command had no effect: a rejection, or a failure.
 #[derive(Debug, thiserror::Error)]
-pub enum HandleError<R: std::fmt::Debug> {
+pub enum HandleError<R: std::error::Error> {
     /// The aggregate rejected the command.
-    #[error("rejected: {0:?}")]
+    #[error("rejected: {0}")]
     Rejected(R),
     /// The caller's `If-Match` is out of date; this is the current version.
     #[error("the version is {0}")]

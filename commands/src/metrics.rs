@@ -56,7 +56,7 @@ pub(crate) fn prepare() {
     INSTRUMENTS.retries.add(0, &[]);
 }
 
-pub(crate) fn handled<R: fmt::Debug>(
+pub(crate) fn handled<R: std::error::Error>(
     aggregate: &'static str,
     time: Duration,
     outcome: &Result<CommandOutcome, HandleError<R>>,
@@ -71,7 +71,7 @@ pub(crate) fn handled<R: fmt::Debug>(
     INSTRUMENTS.durations.record(time.as_secs_f64(), &labels);
 }
 
-pub(crate) const fn outcome_name<R: fmt::Debug>(
+pub(crate) const fn outcome_name<R: std::error::Error>(
     outcome: &Result<CommandOutcome, HandleError<R>>,
 ) -> &'static str {
     match outcome {

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use ffapi_commands::HandleError;
 use ffapi_domain::{LeaseId, Tenant};
@@ -104,7 +104,7 @@ impl Admission {
 
     /// Executes the command that spends what was admitted. One that is rejected spends nothing; after
     /// any other error the log may still hold it.
-    pub(crate) async fn spend<T, R: fmt::Debug>(
+    pub(crate) async fn spend<T, R: Error>(
         mut self,
         command: impl Future<Output = Result<T, HandleError<R>>>,
     ) -> Result<T, HandleError<R>> {

@@ -1,7 +1,5 @@
 //! The problems for errors of the domain and of the services.
 
-use std::fmt;
-
 use ffapi_commands::HandleError;
 use ffapi_domain::{
     account::AccountRejection,
@@ -195,7 +193,7 @@ impl From<AccountRejection> for Problem {
     }
 }
 
-impl<R: fmt::Debug + Into<Self>> From<HandleError<R>> for Problem {
+impl<R: std::error::Error + Into<Self>> From<HandleError<R>> for Problem {
     fn from(error: HandleError<R>) -> Self {
         match error {
             HandleError::Rejected(rejection) => rejection.into(),

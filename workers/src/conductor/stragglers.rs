@@ -87,7 +87,7 @@ impl Conductor {
 }
 
 /// True if the cancellation must be retried; a rejection means that it has ended already.
-fn must_retry<T, R: std::fmt::Debug>(outcome: &Result<T, HandleError<R>>) -> bool {
+fn must_retry<T, R: std::error::Error>(outcome: &Result<T, HandleError<R>>) -> bool {
     match outcome {
         Ok(_) | Err(HandleError::Rejected(_)) => false,
         Err(error) => {

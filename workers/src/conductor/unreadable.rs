@@ -29,7 +29,7 @@ impl UnreadableAggregates {
 
     /// Adds the aggregate if a command failed because it cannot be read or has reached its maximum
     /// size, so that retrying is pointless; returns true in that case.
-    pub(super) fn record_failure<R: std::fmt::Debug>(
+    pub(super) fn record_failure<R: std::error::Error>(
         &mut self,
         subject: &str,
         error: &HandleError<R>,
@@ -47,6 +47,7 @@ impl UnreadableAggregates {
 
 #[cfg(test)]
 mod tests {
+    use ffapi_domain::queue_quota::QueueQuotaRejection;
     use ffapi_nats::LogError;
 
     use super::*;
@@ -54,14 +55,17 @@ mod tests {
     #[test]
     fn unreadable_aggregates_are_skipped_and_transient_failures_are_not() {
         let mut unreadable = UnreadableAggregates::default();
-        let unavailable = HandleError::<()>::Log(LogError::Misconfigured("away".to_owned()));
-        for error in [unavailable, HandleError::Contended, HandleError::Rejected(())] {
+        let rejection = QueueQuotaRejection::Full { limit: 1, taken: 1 };
+        let unavailable =
+            HandleError::<QueueQuotaRejection>::Log(LogError::Misconfigured("away".to_owned()));
+        for error in [unavailable, HandleError::Contended, HandleError::Rejected(rejection)] {
             assert!(!unreadable.record_failure("ev.job.a.1", &error), "{error}");
         }
         assert!(!unreadable.contains("ev.job.a.1"));
-        let codec_error = HandleError::<()>::Codec(CodecError::Unreadable("gone".to_owned()));
+        let codec_error =
+            HandleError::<QueueQuotaRejection>::Codec(CodecError::Unreadable("gone".to_owned()));
         assert!(unreadable.record_failure("ev.job.a.1", &codec_error));
-        let large = HandleError::<()>::TooLarge { size: 9, max: 8 };
+        let large = HandleError::<QueueQuotaRejection>::TooLarge { size: 9, max: 8 };
         assert!(unreadable.record_failure("ev.job.a.2", &large));
         assert!(unreadable.contains("ev.job.a.1") && unreadable.contains("ev.job.a.2"));
     }
