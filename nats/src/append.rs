@@ -53,7 +53,6 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(12);
 
 const EXPECTED_SEQUENCE_HEADER: &str = "Nats-Expected-Last-Subject-Sequence";
 const COMMAND_ID_HEADER: &str = "Command-Id";
-const WRONG_SEQUENCE_CODES: [u64; 2] = [10_071, 10_164];
 
 #[derive(Deserialize)]
 struct Ack {
@@ -141,7 +140,7 @@ async fn append_one(nats: &Nats, request: &AppendRequest) -> Outcome {
                     return Ok(ack.seq);
                 }
                 // Since 2.12 a retry of our own write is rejected like a concurrent one.
-                Err(LogError::Server { code, .. }) if WRONG_SEQUENCE_CODES.contains(&code) => {
+                Err(error) if error.is_wrong_sequence() => {
                     return match find_own(nats, request).await {
                         Ok(Some(sequence)) => Ok(sequence),
                         Ok(None) => Err(AppendError::Conflict),

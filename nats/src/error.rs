@@ -20,7 +20,17 @@ pub enum LogError {
     Corrupt(String),
 }
 
+/// JetStream's codes for a subject whose last sequence is not the expected one, or that another
+/// write changes at this moment.
+const WRONG_SEQUENCE_CODES: [u64; 2] = [10_071, 10_164];
+
 impl LogError {
+    /// True if the subject has a newer message than the write expected.
+    pub(crate) const fn is_wrong_sequence(&self) -> bool {
+        let [stored, concurrent] = WRONG_SEQUENCE_CODES;
+        matches!(self, Self::Server { code, .. } if *code == stored || *code == concurrent)
+    }
+
     pub(crate) fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable(error.into())
     }

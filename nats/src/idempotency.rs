@@ -69,7 +69,7 @@ impl Idempotency {
         let response = timed(Operation::Publish, IDEM, self.nats.await_response(reply)).await?;
         match parse::<Ack>(&response.payload) {
             Ok(_) => return Ok(Reserved::Now),
-            Err(LogError::Server { code: 10_071 | 10_164, .. }) => {}
+            Err(error) if error.is_wrong_sequence() => {}
             Err(error) => return Err(error),
         }
         let existing = self.stored(subject).await?;

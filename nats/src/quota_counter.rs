@@ -39,7 +39,6 @@ struct Ack {
 
 /// Attempts of one update while others update the same counter.
 const MAX_ATTEMPTS: u32 = 32;
-const WRONG_SEQUENCE_CODES: [u64; 2] = [10_071, 10_164];
 
 impl QuotaCounter {
     /// Uses the stream of this server.
@@ -102,7 +101,7 @@ impl QuotaCounter {
         let response = timed(Operation::Publish, QUOTA, self.nats.await_response(reply)).await?;
         match parse::<Ack>(&response.payload) {
             Ok(_) => Ok(true),
-            Err(LogError::Server { code, .. }) if WRONG_SEQUENCE_CODES.contains(&code) => Ok(false),
+            Err(error) if error.is_wrong_sequence() => Ok(false),
             Err(error) => Err(error),
         }
     }
