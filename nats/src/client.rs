@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{LogError, metrics, server_watch};
 
 /// How to connect to NATS.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NatsConfig {
     /// `nats://host:port` or `nats://user:password@host:port`; separate several with commas.
@@ -38,6 +38,13 @@ impl NatsConfig {
     /// The URLs without credentials, for logs and diagnostics.
     pub fn shown(&self) -> String {
         self.parts().0.join(",")
+    }
+}
+
+impl std::fmt::Debug for NatsConfig {
+    /// Without credentials.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsConfig").field("url", &self.shown()).finish()
     }
 }
 
@@ -314,6 +321,7 @@ mod tests {
         let two = config("nats://me:p@ss:w@a:4222, nats://me:p@ss:w@b:4222");
         assert_eq!(two.parts().1, Some("me:p@ss:w"));
         assert_eq!(two.shown(), "nats://a:4222,nats://b:4222");
+        assert!(!format!("{two:?}").contains("p@ss"), "{two:?}");
         assert_eq!(config("nats://token@a:4222").parts().1, Some("token"));
         assert_eq!(config("a:4222").parts(), (vec!["a:4222".to_owned()], None));
     }

@@ -11,7 +11,7 @@ use url::Url;
 use crate::{ProjectionError, measured::Measured, metrics};
 
 /// How to connect to Postgres.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresConfig {
     /// The URL: `postgres://…`.
@@ -19,6 +19,14 @@ pub struct PostgresConfig {
     /// Maximum number of connections.
     #[serde(default = "default_max_connections")]
     pub max_connections: u32,
+}
+
+impl std::fmt::Debug for PostgresConfig {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("PostgresConfig");
+        shown.field("url", &self.shown()).field("max_connections", &self.max_connections).finish()
+    }
 }
 
 impl PostgresConfig {
@@ -197,5 +205,8 @@ mod tests {
         let by_query = shown("postgres:///db?host=/tmp/s&user=u&password=hush");
         assert_eq!(by_query, "postgres:///db?host=%2Ftmp%2Fs&user=u&password=hidden");
         assert_eq!(shown("u:hush@h"), "hidden");
+        let config =
+            PostgresConfig { url: "postgres://u:hush@h/db".to_owned(), max_connections: 1 };
+        assert!(!format!("{config:?}").contains("hush"), "{config:?}");
     }
 }
