@@ -24,7 +24,8 @@ pub enum QueueQuotaEvent {
         /// The lease's id, which jobs name when they spend one of its slots.
         lease: LeaseId,
         /// Number of slots.
-        places: u32,
+        #[serde(rename = "places")]
+        slots: u32,
         /// The lease's end: no slot of it is spent later.
         until: Timestamp,
     },
@@ -119,7 +120,7 @@ pub struct QueueQuota;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueueQuotaRejection {
     /// There are not enough free slots.
-    #[error("the account's queue has {limit} places, and {taken} are taken")]
+    #[error("the account's queue has {limit} slots, and {taken} are taken")]
     Full {
         /// The account's limit.
         limit: u32,
@@ -162,8 +163,8 @@ impl Decider for QueueQuota {
                     return Err(QueueQuotaRejection::Full { limit, taken: state.taken() });
                 }
                 let share = u32::try_from(free / BLOCK_FRACTION).unwrap_or(u32::MAX);
-                let places = share.min(most).max(least);
-                Ok(vec![QueueQuotaEvent::Leased { lease, places, until }])
+                let slots = share.min(most).max(least);
+                Ok(vec![QueueQuotaEvent::Leased { lease, slots, until }])
             }
             QueueQuotaCommand::Return { unspent } => Ok(returned(state, unspent).collect()),
             QueueQuotaCommand::Expire { mut unspent } => {
@@ -189,15 +190,15 @@ impl Decider for QueueQuota {
 
     fn evolve(mut state: QueueQuotaState, event: &QueueQuotaEvent) -> QueueQuotaState {
         match event {
-            QueueQuotaEvent::Leased { lease, places, .. } => {
-                state.leased = state.leased.saturating_add((*places).into());
-                state.open.insert(*lease, *places);
+            QueueQuotaEvent::Leased { lease, slots, .. } => {
+                state.leased = state.leased.saturating_add((*slots).into());
+                state.open.insert(*lease, *slots);
             }
             QueueQuotaEvent::Returned { lease, unspent } => {
                 state.returned = state.returned.saturating_add((*unspent).into());
-                if let Some(places) = state.open.get_mut(lease) {
-                    *places = places.saturating_sub(*unspent);
-                    if *places == 0 {
+                if let Some(slots) = state.open.get_mut(lease) {
+                    *slots = slots.saturating_sub(*unspent);
+                    if *slots == 0 {
                         state.open.remove(lease);
                     }
                 }
@@ -235,8 +236,8 @@ mod tests {
         QueueQuotaCommand::Lease { lease: lease(n), least, most, until, limit }
     }
 
-    fn leased(n: u128, places: u32) -> QueueQuotaEvent {
-        QueueQuotaEvent::Leased { lease: lease(n), places, until: Timestamp::from_millis(9) }
+    fn leased(n: u128, slots: u32) -> QueueQuotaEvent {
+        QueueQuotaEvent::Leased { lease: lease(n), slots, until: Timestamp::from_millis(9) }
     }
 
     fn freed(over: u64) -> QueueQuotaEvent {

@@ -262,7 +262,7 @@ impl Note {
         let (actor, at) = (Actor::Process("gateway".to_owned()), self.last.as_millis());
         let decision = Decision::new(Uuid::now_v7(), actor, tenant, at, vec![event]);
         let payload = commands.codec().encode(&decision).await?;
-        Ok(notes.keep(&subject, payload).await?)
+        Ok(notes.append(&subject, payload).await?)
     }
 }
 

@@ -121,7 +121,7 @@ impl DeadLetters {
             let bad = "take the cursor from `next_cursor` of the same list";
             cursor.parse::<JobId>().map_err(|_| Problem::parameter("cursor", bad))
         });
-        let filter = job_detail::Dead {
+        let filter = job_detail::DeadLetterFilter {
             tenant: tenant(of.0.as_deref(), |detail| Problem::parameter("tenant", detail))?,
             code: code(error.0.as_deref(), |detail| Problem::parameter("code", detail))?,
             ids: None,
@@ -163,7 +163,7 @@ impl DeadLetters {
             });
             ids.collect::<Result<Vec<JobId>, Problem>>()
         });
-        let filter = job_detail::Dead {
+        let filter = job_detail::DeadLetterFilter {
             tenant: tenant(of.as_deref(), |detail| {
                 Problem::field(Kind::Invalid, "#/tenant", detail)
             })?,

@@ -135,7 +135,7 @@ fn shown(place: &QueuePosition) -> WaitingShown {
     let reason = reason.get("reason").and_then(Value::as_str).unwrap_or_default();
     WaitingShown {
         job_id: place.job.to_string(),
-        place: place.place,
+        place: place.position,
         reason: reason.to_owned(),
         why: place.why.to_string(),
     }

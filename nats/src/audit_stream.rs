@@ -32,7 +32,7 @@ impl AuditStream {
     ///
     /// # Errors
     /// When the server does not respond; the record may be stored all the same.
-    pub async fn keep(&self, subject: &str, payload: Bytes) -> Result<(), LogError> {
+    pub async fn append(&self, subject: &str, payload: Bytes) -> Result<(), LogError> {
         let reply = self.nats.client.request(subject::note(subject), payload);
         let response = timed(Operation::Publish, AUDIT, self.nats.await_response(reply)).await?;
         parse::<Ack>(&response.payload).map(|_| ())

@@ -15,7 +15,7 @@ impl JobLogs {
     }
 
     /// Publishes one line without waiting until it is stored: losing a line harms no job.
-    pub async fn keep(&self, tenant: &str, job: &str, line: impl Into<Bytes>) {
+    pub async fn publish(&self, tenant: &str, job: &str, line: impl Into<Bytes>) {
         if self.nats.connected_for().is_some() {
             let _ = self.nats.client.publish(subject::job_logs(tenant, job), line.into()).await;
         }

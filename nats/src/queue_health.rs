@@ -21,7 +21,7 @@ pub enum QueueHealth {
 }
 
 /// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Work {
     /// Asks for the leaders of the log, the queue and its consumers.
@@ -64,6 +64,6 @@ impl Work {
 /// Whether the answer to this request to the JetStream API names a leader.
 async fn is_led(nats: &Nats, verb: &str) -> bool {
     let asking = nats.client.request(format!("$JS.API.{verb}"), Bytes::new());
-    let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, asking).await else { return false };
+    let Ok(Ok(answer)) = tokio::time::timeout(ANSWER_TIMEOUT, asking).await else { return false };
     matches!(client::is_led(&answer.payload), Ok(true))
 }

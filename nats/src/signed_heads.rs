@@ -31,7 +31,7 @@ impl SignedHeads {
     ///
     /// # Errors
     /// When the server does not respond; it may be stored all the same.
-    pub async fn keep(&self, anchor: impl Into<Bytes>) -> Result<(), LogError> {
+    pub async fn append(&self, anchor: impl Into<Bytes>) -> Result<(), LogError> {
         let reply = self.nats.client.request(ANCHOR, anchor.into());
         let response = timed(Operation::Publish, ANCHORS, self.nats.await_response(reply)).await?;
         parse::<Ack>(&response.payload).map(|_| ())

@@ -152,7 +152,7 @@ impl AnchorSigner {
         let anchor = Anchor { of, sequence, hash, signature: hex::encode(signature.to_bytes()) };
         let payload = serde_json::to_vec(&anchor)
             .map_err(|error| ffapi_nats::LogError::Corrupt(error.to_string()))?;
-        self.anchors.keep(payload).await?;
+        self.anchors.append(payload).await?;
         Ok(sequence)
     }
 

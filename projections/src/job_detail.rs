@@ -122,7 +122,7 @@ pub async fn page_with_unexpired_outputs(
         after.map(|KeptCursor { completed_at, id }| (completed_at, id)).unwrap_or_default();
     let rows: Vec<(String, String, String)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT doc #>> '{{summary,completed_at}}', id, doc::text FROM job_detail
-         WHERE {KEPT} AND (doc #>> '{{summary,completed_at}}', id) > ($3, $4)
+         WHERE {HAS_OUTPUTS} AND (doc #>> '{{summary,completed_at}}', id) > ($3, $4)
          ORDER BY doc #>> '{{summary,completed_at}}', id LIMIT $5"
     )))
     .bind(expired.completed_before.to_string())
@@ -153,18 +153,19 @@ pub async fn count_with_unexpired_outputs(
     database: &Database,
     expired: ExpiredOutputs,
 ) -> Result<u64, ProjectionError> {
-    let count: i64 =
-        sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM job_detail WHERE {KEPT}")))
-            .bind(expired.completed_before.to_string())
-            .bind(expired.now.to_string())
-            .fetch_one(database.measured())
-            .await?;
+    let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT count(*) FROM job_detail WHERE {HAS_OUTPUTS}"
+    )))
+    .bind(expired.completed_before.to_string())
+    .bind(expired.now.to_string())
+    .fetch_one(database.measured())
+    .await?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
 /// SQL condition: outputs not expired, in a store, and completed before `$1` or kept until before `$2`. Each side of
 /// the `OR` has a partial index.
-const KEPT: &str = "doc #>> '{summary,status}' = 'completed'
+const HAS_OUTPUTS: &str = "doc #>> '{summary,status}' = 'completed'
     AND doc #>> '{summary,outputs_expired_at}' IS NULL
     AND COALESCE(doc #>> '{summary,output}', '') !~ '^https?://'
     AND jsonb_array_length(doc -> 'outputs') > 0
@@ -173,7 +174,7 @@ const KEPT: &str = "doc #>> '{summary,status}' = 'completed'
 
 /// Which dead letters to list.
 #[derive(Debug, Clone, Default)]
-pub struct Dead {
+pub struct DeadLetterFilter {
     /// Only jobs of this tenant.
     pub tenant: Option<Tenant>,
     /// Only jobs that failed with this code.
@@ -190,7 +191,7 @@ pub struct Dead {
 /// When the database does not respond.
 pub async fn dead_letters(
     database: &Database,
-    filter: &Dead,
+    filter: &DeadLetterFilter,
     limit: u32,
 ) -> Result<Vec<JobView>, ProjectionError> {
     let rows: Vec<(Json<JobView>,)> = sqlx::query_as(

@@ -140,7 +140,8 @@ pub struct QueuePosition {
     /// The job.
     pub job: JobId,
     /// Position in its account's queue, starting at 1; `None` while it is not to start yet.
-    pub place: Option<usize>,
+    #[serde(rename = "place")]
+    pub position: Option<usize>,
     /// Why it waits.
     pub why: BlockReason,
 }
@@ -171,11 +172,11 @@ impl Dispatch {
         present: &BTreeSet<Pool>,
         limit: usize,
     ) -> Vec<QueuePosition> {
-        let mut places = Vec::new();
+        let mut positions = Vec::new();
         if let Some(queue) = self.queues.get(tenant) {
             let mut picker = Picker::new(queue, self.caps.aging_millis(), |_| true);
             let mut urgent: BTreeMap<Pool, _> = BTreeMap::new();
-            while places.len() < limit
+            while positions.len() < limit
                 && let Some((flow, _, job)) = picker.next(|_| true)
             {
                 let pool = flow.wish.pool(present);
@@ -189,21 +190,21 @@ impl Dispatch {
                 } else {
                     BlockReason::Busy
                 };
-                let place = Some(places.len().saturating_add(1));
-                places.push(QueuePosition { job, place, why });
+                let position = Some(positions.len().saturating_add(1));
+                positions.push(QueuePosition { job, position, why });
             }
         }
         let timed = self.timers.iter().filter_map(|(until, job)| {
             let waiting = self.waiting.get(job).filter(|waiting| waiting.tenant == *tenant)?;
-            Some(QueuePosition { job: *job, place: None, why: timer(waiting.attempt, *until) })
+            Some(QueuePosition { job: *job, position: None, why: timer(waiting.attempt, *until) })
         });
         let readers = self.inputs.waiting().filter_map(|job| {
             self.waiting.get(&job).filter(|waiting| waiting.tenant == *tenant)?;
-            Some(QueuePosition { job, place: None, why: self.input_reason(job)? })
+            Some(QueuePosition { job, position: None, why: self.input_reason(job)? })
         });
-        let remaining = limit.saturating_sub(places.len());
-        places.extend(timed.chain(readers).take(remaining));
-        places
+        let remaining = limit.saturating_sub(positions.len());
+        positions.extend(timed.chain(readers).take(remaining));
+        positions
     }
 
     /// The queue position of one waiting job of a tenant.
@@ -222,9 +223,9 @@ impl Dispatch {
                 Hold::Inputs => self.input_reason(job).unwrap_or(BlockReason::Busy),
                 Hold::None => self.current_cap(tenant, &waiting.flow).unwrap_or(BlockReason::Busy),
             };
-            QueuePosition { job, place: None, why }
+            QueuePosition { job, position: None, why }
         };
-        Some(all.into_iter().find(|place| place.job == job).unwrap_or_else(far))
+        Some(all.into_iter().find(|known| known.job == job).unwrap_or_else(far))
     }
 }
 

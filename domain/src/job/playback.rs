@@ -70,13 +70,14 @@ impl PlaybackNames {
     }
 }
 
-/// Characters that are kept in the path of a URL: RFC 3986's unreserved ones, and the separator.
-const KEPT: &AsciiSet =
+/// Characters that are escaped in the path of a URL: all but RFC 3986's unreserved ones and the
+/// separator.
+const PATH_ESCAPES: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// The name of an output as in URLs.
 pub fn output_url_name(name: &str) -> String {
-    utf8_percent_encode(name, KEPT).to_string()
+    utf8_percent_encode(name, PATH_ESCAPES).to_string()
 }
 
 /// The path of an output in the API.

@@ -44,7 +44,7 @@ struct TenantSlots {
 
 #[derive(Debug, Clone)]
 struct Lease {
-    places: u32,
+    slots: u32,
     spent: u32,
     until: Timestamp,
 }
@@ -59,12 +59,12 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 
 impl QueueQuotaTracker {
     /// Folds in one event of a tenant's queue slots.
-    pub fn room(&mut self, tenant: &Tenant, at: Timestamp, event: &QueueQuotaEvent) {
+    pub fn queue_quota(&mut self, tenant: &Tenant, at: Timestamp, event: &QueueQuotaEvent) {
         let slots = self.tenants.entry(tenant.clone()).or_default();
         match event {
-            QueueQuotaEvent::Leased { lease, places, until } => {
-                slots.leased = slots.leased.saturating_add((*places).into());
-                slots.leases.insert(*lease, Lease { places: *places, spent: 0, until: *until });
+            QueueQuotaEvent::Leased { lease, slots: count, until } => {
+                slots.leased = slots.leased.saturating_add((*count).into());
+                slots.leases.insert(*lease, Lease { slots: *count, spent: 0, until: *until });
                 let job = JobId::from_uuid(lease.uuid());
                 if self.late.contains_key(&job) {
                     self.spend_slot(tenant, job, Some(*lease));
@@ -73,9 +73,9 @@ impl QueueQuotaTracker {
             QueueQuotaEvent::Returned { lease, unspent } => {
                 slots.returned = slots.returned.saturating_add((*unspent).into());
                 if let Some(lease) = slots.leases.get_mut(lease) {
-                    lease.places = lease.places.saturating_sub(*unspent);
+                    lease.slots = lease.slots.saturating_sub(*unspent);
                 }
-                slots.leases.retain(|_, lease| lease.places > 0);
+                slots.leases.retain(|_, lease| lease.slots > 0);
             }
             QueueQuotaEvent::Freed { over, closed } => {
                 (slots.reported, slots.reported_at) = (*over, at);
@@ -128,7 +128,7 @@ impl QueueQuotaTracker {
     fn spend_slot(&mut self, tenant: &Tenant, job: JobId, lease: Option<LeaseId>) {
         let Some(id) = lease.filter(|lease| self.holders.get(&job) != Some(lease)) else { return };
         let slots = self.tenants.entry(tenant.clone()).or_default();
-        let lease = slots.leases.get_mut(&id).filter(|lease| lease.spent < lease.places);
+        let lease = slots.leases.get_mut(&id).filter(|lease| lease.spent < lease.slots);
         let Some(lease) = lease else { return };
         lease.spent = lease.spent.saturating_add(1);
         self.late.remove(&job);
@@ -170,7 +170,7 @@ impl TenantSlots {
     fn due(&self, now: Timestamp, limit: u32) -> impl Iterator<Item = QueueQuotaCommand> {
         let taken = self.leased.saturating_sub(self.returned).saturating_sub(self.reported);
         let is_tight = taken > u64::from(limit / 2);
-        let used_up = |lease: &Lease| lease.spent >= lease.places;
+        let used_up = |lease: &Lease| lease.spent >= lease.slots;
         let closed: Vec<LeaseId> =
             self.leases.iter().filter(|(_, lease)| used_up(lease)).map(|(id, _)| *id).collect();
         let unreported = self.over > self.reported || !closed.is_empty();
@@ -180,7 +180,7 @@ impl TenantSlots {
         let expired = |lease: &Lease| now >= lease.until.plus(EXPIRY_GRACE) && !used_up(lease);
         let expired = self.leases.iter().filter(|(_, lease)| expired(lease));
         let unspent: Vec<(LeaseId, u32)> =
-            expired.map(|(id, lease)| (*id, lease.places.saturating_sub(lease.spent))).collect();
+            expired.map(|(id, lease)| (*id, lease.slots.saturating_sub(lease.spent))).collect();
         let back = (!unspent.is_empty()).then_some(QueueQuotaCommand::Expire { unspent });
         free.into_iter().chain(back)
     }
@@ -217,12 +217,12 @@ mod tests {
 
         fn apply(&mut self, event: &QueueQuotaEvent) {
             self.state = QueueQuota::evolve(std::mem::take(&mut self.state), event);
-            self.tracker.room(&self.tenant, Timestamp::from_millis(0), event);
+            self.tracker.queue_quota(&self.tenant, Timestamp::from_millis(0), event);
         }
 
-        fn lease(&mut self, n: u128, places: u32) {
+        fn lease(&mut self, n: u128, slots: u32) {
             let until = Timestamp::from_millis(1_000);
-            self.apply(&QueueQuotaEvent::Leased { lease: lease(n), places, until });
+            self.apply(&QueueQuotaEvent::Leased { lease: lease(n), slots, until });
         }
 
         fn job(&mut self, n: u128, event: &JobEvent) {
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(harness.run_conductor(31_000), 1);
         assert_eq!(harness.run_conductor(31_000), 1, "it requests one once");
         let until = Timestamp::from_millis(90_000);
-        harness.apply(&QueueQuotaEvent::Leased { lease: lease(12), places: 3, until });
+        harness.apply(&QueueQuotaEvent::Leased { lease: lease(12), slots: 3, until });
         harness.retried(2, 11);
         harness.retried(3, 11);
         assert_eq!(harness.run_conductor(31_000), 4, "no slot is left for these");

@@ -193,7 +193,7 @@ impl StorageQuotaTracker {
     }
 
     /// Folds in one event of a tenant's storage quota.
-    pub fn kept(&mut self, tenant: &Tenant, event: &StorageQuotaEvent) {
+    pub fn storage_quota(&mut self, tenant: &Tenant, event: &StorageQuotaEvent) {
         let files = self.mark_dirty(tenant);
         match event {
             StorageQuotaEvent::Held { thing, until, .. } => {
@@ -318,7 +318,7 @@ mod tests {
             return None;
         };
         let event = StorageQuotaEvent::Counted { bytes, as_of, closed: closed.clone() };
-        tracker.kept(&tenant(), &event);
+        tracker.storage_quota(&tenant(), &event);
         assert!(tracker.due(Timestamp::from_millis(now), 2).is_empty(), "reported once");
         assert_eq!(bytes % MIN_FILE_BYTES, 0);
         Some((bytes / MIN_FILE_BYTES, closed))
@@ -349,7 +349,7 @@ mod tests {
     fn uploads_and_outputs_count_while_they_are_stored() {
         let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
         let thing = upload(1).to_string();
-        tracker.kept(&tenant, &held(&thing, 50));
+        tracker.storage_quota(&tenant, &held(&thing, 50));
         assert_eq!(report(&mut tracker, 1), None, "it is not stored yet");
         tracker.upload(&tenant, upload(1), &completed(5));
         assert_eq!(report(&mut tracker, 1), Some((5, vec![thing])));
@@ -370,9 +370,9 @@ mod tests {
     fn counted_files_are_not_held_in_addition() {
         let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
         let thing = upload(1).to_string();
-        tracker.kept(&tenant, &held(&thing, 50));
+        tracker.storage_quota(&tenant, &held(&thing, 50));
         tracker.upload(&tenant, upload(1), &completed(5));
-        tracker.kept(&tenant, &held(&thing, 90));
+        tracker.storage_quota(&tenant, &held(&thing, 90));
         assert_eq!(report(&mut tracker, 1), Some((5, vec![thing])));
     }
 
@@ -427,10 +427,10 @@ mod tests {
     fn an_unused_hold_ends() {
         let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
         let thing = job(1).to_string();
-        tracker.kept(&tenant, &held(&thing, 50));
+        tracker.storage_quota(&tenant, &held(&thing, 50));
         assert_eq!(report(&mut tracker, 49), None);
         assert_eq!(report(&mut tracker, 50), Some((0, vec![thing.clone()])));
-        tracker.kept(&tenant, &held(&thing, 90));
+        tracker.storage_quota(&tenant, &held(&thing, 90));
         tracker.job(&tenant, job(1), &JobEvent::Cancelled {});
         assert_eq!(report(&mut tracker, 50), Some((0, vec![thing])));
         assert_eq!(StorageQuota::CATEGORY, "kept");

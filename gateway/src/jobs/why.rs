@@ -70,7 +70,7 @@ pub(crate) async fn explain(
     }
     let waits = if queued == Some(ffapi_domain::job::JobStatus::Queued) {
         queue::positions(gateway, tenant, Some(id), 1).await?.first().map(|place| {
-            match place.place {
+            match place.position {
                 Some(nth) => format!("It is number {nth} in its account's queue: {}.", place.why),
                 None => format!("It is waiting: {}.", place.why),
             }

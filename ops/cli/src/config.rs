@@ -10,7 +10,7 @@ use ffapi_domain::account::Tiers;
 use ffapi_gateway::GatewayConfig;
 use ffapi_nats::NatsConfig;
 use ffapi_projections::PostgresConfig;
-use ffapi_storage::{EgressConfig, Patience, Storage, StorageConfig, StoreConfig, StoresConfig};
+use ffapi_storage::{EgressConfig, RetryPolicy, Storage, StorageConfig, StoreConfig, StoresConfig};
 use ffapi_workers::{RetentionConfig, SchedulingConfig, WebhooksConfig, WorkerConfig};
 use figment::{
     Figment,
@@ -144,7 +144,7 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     config.secrets.check_given()?;
-    Storage::configured(&config.storage, &config.stores, Patience::Request)
+    Storage::configured(&config.storage, &config.stores, RetryPolicy::Request)
         .context("storage.root, storage.default or stores")?;
     if config.backup.store.is_some() {
         Recipients::parse(&config.backup.recipients).context("backup.recipients")?;

@@ -7,7 +7,7 @@ use std::{
 use ffapi_media::protocol::{self, ChildMessage, Task};
 use ffapi_nats::{Nats, topology};
 use ffapi_projections::Database;
-use ffapi_storage::{Patience, Storage};
+use ffapi_storage::{RetryPolicy, Storage};
 
 use crate::{config::Config, production};
 
@@ -112,7 +112,7 @@ fn child(config: &Config) -> Result<(String, String), String> {
 
 async fn storage(config: &Config) -> Result<String, String> {
     let root = &config.storage.root;
-    let storage = Storage::configured(&config.storage, &config.stores, Patience::Request);
+    let storage = Storage::configured(&config.storage, &config.stores, RetryPolicy::Request);
     let storage = storage.map_err(|error| {
         format!("{error}; see storage.root ({}), storage.default and stores", root.display())
     })?;

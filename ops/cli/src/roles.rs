@@ -10,7 +10,7 @@ use ffapi_projections::{
     Archive, AuditDecisions, AuditNotes, BatchList, Database, JobDetail, JobList, Pace, Presets,
     Projection, Queue, Replays, Runner, Uploads, Usage, Webhooks,
 };
-use ffapi_storage::{Egress, Patience, Storage};
+use ffapi_storage::{Egress, RetryPolicy, Storage};
 use ffapi_workers::{Conductor, InputFetcher, Lifetime, Retention, Sender, Worker};
 use tokio::{signal::unix, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -160,7 +160,7 @@ async fn start(
             let services = Services {
                 commands,
                 database: context.requests.clone(),
-                storage: storage(config, Patience::Request)?,
+                storage: storage(config, RetryPolicy::Request)?,
                 credentials: directory,
                 anchor_verifier: config.secrets.verifier(context.nats())?,
                 egress: config.egress.clone(),
@@ -214,7 +214,7 @@ async fn start(
             let retention = Retention::new(
                 Arc::clone(&context.commands),
                 context.database.clone(),
-                storage(config, Patience::Work)?,
+                storage(config, RetryPolicy::Work)?,
                 config.retention.clone(),
             );
             let mut running: Vec<Running> = vec![
@@ -230,7 +230,7 @@ async fn start(
             let folder = config.storage.root.join(".work");
             let child = child::command(config.worker.sandbox)?;
             let sources = InputFetcher {
-                storage: storage(config, Patience::Work)?,
+                storage: storage(config, RetryPolicy::Work)?,
                 egress: egress(config)?,
                 tiers: config.tiers.clone(),
             };
@@ -249,9 +249,9 @@ fn egress(config: &Config) -> anyhow::Result<Egress> {
 }
 
 /// The storage of uploads and outputs.
-pub(crate) fn storage(config: &Config, patience: Patience) -> anyhow::Result<Storage> {
+pub(crate) fn storage(config: &Config, retry_policy: RetryPolicy) -> anyhow::Result<Storage> {
     let root = &config.storage.root;
-    Storage::configured(&config.storage, &config.stores, patience)
+    Storage::configured(&config.storage, &config.stores, retry_policy)
         .with_context(|| format!("storage (storage.root is {})", root.display()))
 }
 

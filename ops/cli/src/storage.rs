@@ -8,7 +8,7 @@ use ffapi_domain::{
     location::Location,
 };
 use ffapi_projections::job_detail::{self, ExpiredOutputs};
-use ffapi_storage::{Patience, StagedJob, Storage, StorageError, TenantStorage, Total};
+use ffapi_storage::{RetryPolicy, StagedJob, Storage, StorageError, TenantStorage, Total};
 use ffapi_workers::Retention;
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
@@ -24,7 +24,7 @@ const PAGE_SIZE: u32 = 20;
 
 /// Shows, checks or cleans up the stores.
 pub(crate) async fn run(config: &Config, verb: &StorageVerb) -> anyhow::Result<()> {
-    let storage = roles::storage(config, Patience::Work)?;
+    let storage = roles::storage(config, RetryPolicy::Work)?;
     match verb {
         StorageVerb::Usage => usage(&storage).await,
         StorageVerb::Verify { hash } => verify(config, &storage, *hash).await,

@@ -71,8 +71,8 @@ async fn an_unreadable_message_is_reported_by_sequence_and_the_rest_is_verified(
         servers.append(&format!("ev.{}.acme.{id}", Key::CATEGORY), b"\x81\xa1a\x01").await;
     servers.create_key(2).await;
     let notes = AuditStream::new(servers.commands.log().nats().clone());
-    notes.keep("acme.key-refused_unknown", b"nothing".to_vec().into()).await.unwrap();
-    notes.keep("acme.key-refused_unknown", b"nothing else".to_vec().into()).await.unwrap();
+    notes.append("acme.key-refused_unknown", b"nothing".to_vec().into()).await.unwrap();
+    notes.append("acme.key-refused_unknown", b"nothing else".to_vec().into()).await.unwrap();
     servers.run_audit_read_models();
     servers.wait_for_notes(2).await;
     let last = servers.create_key(3).await;
@@ -103,7 +103,7 @@ async fn rows_before_the_first_and_after_the_last_message_are_faults_in_every_ta
     servers.run_audit_read_models();
     servers.create_key(1).await;
     let notes = AuditStream::new(servers.commands.log().nats().clone());
-    notes.keep("acme.key-refused_unknown", b"nothing".to_vec().into()).await.unwrap();
+    notes.append("acme.key-refused_unknown", b"nothing".to_vec().into()).await.unwrap();
     servers.wait_for_notes(1).await;
     servers.audit_caught_up().await;
     let known = ["audit_note 1".to_owned()];

@@ -238,7 +238,7 @@ impl AttemptContext {
             "attempt": release.attempt, "message": line,
         });
         let id = release.job.to_string();
-        self.job_logs.keep(release.tenant.as_str(), &id, line.to_string()).await;
+        self.job_logs.publish(release.tenant.as_str(), &id, line.to_string()).await;
     }
 
     /// Completes when this attempt should stop; used while no child is watched.

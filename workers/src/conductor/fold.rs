@@ -55,7 +55,10 @@ impl Conductor {
                     return;
                 };
                 let at = Timestamp::from_millis(decision.at);
-                decision.events.iter().for_each(|event| self.queue_quotas.room(&tenant, at, event));
+                decision
+                    .events
+                    .iter()
+                    .for_each(|event| self.queue_quotas.queue_quota(&tenant, at, event));
             }
             Some(Category::Account) => {
                 let Ok(tenant) = tenant.parse() else { return };
@@ -82,7 +85,10 @@ impl Conductor {
                 let Some(decision) = codec.read_or_skip::<StorageQuotaEvent>(message).await else {
                     return;
                 };
-                decision.events.iter().for_each(|event| self.storage_quotas.kept(&tenant, event));
+                decision
+                    .events
+                    .iter()
+                    .for_each(|event| self.storage_quotas.storage_quota(&tenant, event));
             }
             Some(Category::Key) => {
                 let Ok(key) = id.parse() else { return };

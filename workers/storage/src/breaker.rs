@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Patience, StorageError};
+use crate::{RetryPolicy, StorageError};
 
 /// Failures in a row that open the circuit.
 const MAX_FAILURES: u32 = 5;
@@ -22,7 +22,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// The circuit breaker of one store.
 #[derive(Debug)]
 pub(crate) struct Breaker {
-    patience: Patience,
+    retry_policy: RetryPolicy,
     circuit: Mutex<Circuit>,
 }
 
@@ -45,15 +45,15 @@ pub(crate) enum BreakerState {
 }
 
 impl Breaker {
-    pub(crate) const fn new(patience: Patience) -> Self {
-        Self { patience, circuit: Mutex::new(Circuit::Closed { failures: 0 }) }
+    pub(crate) const fn new(retry_policy: RetryPolicy) -> Self {
+        Self { retry_policy, circuit: Mutex::new(Circuit::Closed { failures: 0 }) }
     }
 
     /// Waits until the store may be asked, if the caller is work; an error if a client waits.
     pub(crate) async fn admit(&self, store: &str) -> Result<(), StorageError> {
         loop {
             let Some(wait) = self.try_admit() else { return Ok(()) };
-            if self.patience == Patience::Request {
+            if self.retry_policy == RetryPolicy::Request {
                 let detail = format!("the store `{store}` is away and is asked again in seconds");
                 return Err(StorageError::unavailable(detail));
             }
@@ -139,7 +139,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_store_that_fails_again_and_again_is_probed_by_one_request_at_a_time() {
-        let breaker = Breaker::new(Patience::Request);
+        let breaker = Breaker::new(RetryPolicy::Request);
         failed(&breaker, MAX_FAILURES - 1);
         assert!(breaker.admit("media").await.is_ok(), "a few failures are normal");
         breaker.record(Outcome::Answered);
@@ -162,7 +162,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn work_waits_and_a_probe_that_is_given_up_is_repeated() {
-        let breaker = Breaker::new(Patience::Work);
+        let breaker = Breaker::new(RetryPolicy::Work);
         failed(&breaker, MAX_FAILURES);
         let begin = Instant::now();
         breaker.admit("media").await.unwrap();

@@ -20,7 +20,7 @@ use tokio::io::AsyncSeekExt;
 use tokio_util::{io::ReaderStream, sync::CancellationToken};
 use url::Url;
 
-pub use self::client::Patience;
+pub use self::client::RetryPolicy;
 pub(crate) use self::client::open;
 use crate::{
     Download, Downloads, Opened, Reading, Received, RemoteObject, Stat, StorageError,

@@ -26,7 +26,7 @@ mod store;
 mod tenant_storage;
 mod usage;
 
-pub use bucket::Patience;
+pub use bucket::RetryPolicy;
 pub use comma_separated::comma_separated;
 pub use config::{Downloads, StorageConfig, StoreConfig, StoresConfig};
 pub use egress::{Answer, Egress, EgressConfig, EgressError, Message};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path as Key};
 
-use crate::{Patience, StorageError, StoreConfig, StoresConfig, bucket, folder::Folder};
+use crate::{RetryPolicy, StorageError, StoreConfig, StoresConfig, bucket, folder::Folder};
 
 /// A store of whole objects by key, without tenants: for backups.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ impl PlainStore {
         let opened = if let Some(folder) = config.url.strip_prefix("file://") {
             Self::folder(folder.as_ref(), shown)?
         } else {
-            let (store, prefix) = bucket::open(config, Patience::Work).map_err(wrong)?.parts();
+            let (store, prefix) = bucket::open(config, RetryPolicy::Work).map_err(wrong)?.parts();
             Self { store, prefix, shown: shown.to_owned() }
         };
         let prefix = opened.prefix.parts().chain(beneath.parts()).collect();

@@ -7,7 +7,7 @@ use ffapi_domain::{
 use futures::future::join_all;
 
 use crate::{
-    Patience, StorageConfig, StorageError, StoresConfig, TenantStorage, folder::Folder,
+    RetryPolicy, StorageConfig, StorageError, StoresConfig, TenantStorage, folder::Folder,
     layout::Layout, object::Object, store::Store,
 };
 
@@ -34,7 +34,7 @@ impl Storage {
     /// When the folder cannot be used.
     pub fn open(root: &Path) -> Result<Self, StorageError> {
         let config = StorageConfig { root: root.to_owned(), ..StorageConfig::default() };
-        Self::configured(&config, &StoresConfig::new(), Patience::Request)
+        Self::configured(&config, &StoresConfig::new(), RetryPolicy::Request)
     }
 
     /// Opens the stores of a configuration. Nothing is sent to a remote one.
@@ -44,7 +44,7 @@ impl Storage {
     pub fn configured(
         config: &StorageConfig,
         stores: &StoresConfig,
-        patience: Patience,
+        retry_policy: RetryPolicy,
     ) -> Result<Self, StorageError> {
         let folder = Arc::new(Folder::open(&config.root)?);
         let layout = |name: &str| {
@@ -54,7 +54,7 @@ impl Storage {
         let local = Arc::new(Store::local(folder, Layout::ByTenant));
         let mut all = BTreeMap::from([(DEFAULT_BACKEND.to_owned(), local)]);
         for (name, config) in stores {
-            let store = Store::open(name, config, layout(name), patience)?;
+            let store = Store::open(name, config, layout(name), retry_policy)?;
             all.insert(name.clone(), Arc::new(store));
         }
         let own = all.get(&config.default).map(Arc::clone).ok_or_else(|| {

@@ -7,7 +7,7 @@ use ffapi_domain::{
 use tracing::Instrument;
 
 use crate::{
-    Downloads, Patience, StorageError, StoreConfig,
+    Downloads, RetryPolicy, StorageError, StoreConfig,
     backend::Backend,
     breaker::{Breaker, BreakerState, Outcome},
     bucket,
@@ -66,7 +66,7 @@ impl Store {
         name: &str,
         config: &StoreConfig,
         layout: Layout,
-        patience: Patience,
+        retry_policy: RetryPolicy,
     ) -> Result<Self, StorageError> {
         let wrong = |detail: String| StorageError::Config(format!("stores.{name}: {detail}"));
         if name.parse::<Tenant>().is_err() || RESERVED.contains(&name) {
@@ -85,9 +85,9 @@ impl Store {
         }
         let backend: Arc<dyn Backend> = match folder {
             Some(folder) => Arc::new(Folder::open(folder.as_ref())?),
-            None => Arc::new(bucket::open(config, patience).map_err(wrong)?),
+            None => Arc::new(bucket::open(config, retry_policy).map_err(wrong)?),
         };
-        let breaker = folder.is_none().then(|| Breaker::new(patience));
+        let breaker = folder.is_none().then(|| Breaker::new(retry_policy));
         metrics::breaker(name, BreakerState::Closed);
         Ok(Self { name: name.to_owned(), backend, layout, config: config.clone(), breaker })
     }

@@ -43,7 +43,7 @@ fn accepted(answer: &Answer) -> Option<String> {
         return Some(answer.text("/job/id").to_owned());
     }
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{answer:#?}");
-    assert!(answer.text("/detail").contains("places"), "{answer:#?}");
+    assert!(answer.text("/detail").contains("slots"), "{answer:#?}");
     assert_eq!(answer.header("retry-after"), "1");
     None
 }
@@ -125,7 +125,7 @@ async fn a_job_sent_after_its_lease_gets_another_slot_or_fails() {
     let ended = send_late(&stack).await;
     let ended = stack.finished(&ended).await;
     assert_eq!((ended.text("/status"), ended.text("/error/code")), ("failed", "quota_exceeded"));
-    assert!(ended.text("/error/message").contains("10 places"), "{ended:#?}");
+    assert!(ended.text("/error/message").contains("10 slots"), "{ended:#?}");
     // It was queued until it failed, and the list is a read model of its own.
     let has_ten = |listed: &Answer| listed.json["data"].as_array().map_or(0, Vec::len) == 10;
     stack.poll("/jobs?status=queued&limit=200", has_ten).await;

@@ -14,14 +14,14 @@ use crate::StoreConfig;
 
 /// How long a request to a store is repeated while the store is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum RetryPolicy {
     /// A client waits for the answer: seconds.
     Request,
     /// Work that would be lost: minutes.
     Work,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// Repeats with exponential back-off and jitter.
     fn retry(self) -> RetryConfig {
         let (retry_timeout, max_retries) = match self {
@@ -48,7 +48,7 @@ fn options(endpoint: Option<&str>) -> ClientOptions {
 }
 
 /// Opens the bucket of a configuration; the error says what is wrong with it.
-pub(crate) fn open(config: &StoreConfig, patience: Patience) -> Result<Bucket, String> {
+pub(crate) fn open(config: &StoreConfig, retry_policy: RetryPolicy) -> Result<Bucket, String> {
     let url: Url = config.url.parse().map_err(|error| format!("url `{}`: {error}", config.url))?;
     let bucket = url.host_str().unwrap_or_default();
     if bucket.is_empty() {
@@ -56,9 +56,9 @@ pub(crate) fn open(config: &StoreConfig, patience: Patience) -> Result<Bucket, S
     }
     let prefix = Key::from_url_path(url.path()).map_err(|error| format!("url `{url}`: {error}"))?;
     let client: Arc<dyn Client> = match url.scheme() {
-        "s3" => Arc::new(s3(bucket, config, patience)?),
-        "gs" => Arc::new(google(bucket, config, patience)?),
-        "az" => Arc::new(azure(bucket, config, patience)?),
+        "s3" => Arc::new(s3(bucket, config, retry_policy)?),
+        "gs" => Arc::new(google(bucket, config, retry_policy)?),
+        "az" => Arc::new(azure(bucket, config, retry_policy)?),
         other => {
             return Err(format!(
                 "url: `{other}://` is none of `s3://`, `gs://`, `az://` and `file://`"
@@ -93,7 +93,7 @@ fn without(settings: &[(&str, bool)]) -> Result<(), String> {
 fn s3(
     bucket: &str,
     config: &StoreConfig,
-    patience: Patience,
+    retry_policy: RetryPolicy,
 ) -> Result<impl Client + 'static, String> {
     use AmazonS3ConfigKey::{AccessKeyId, Endpoint, Region, S3Endpoint, SecretAccessKey};
     let environment = AmazonS3Builder::from_env();
@@ -112,7 +112,7 @@ fn s3(
     ];
     let builder = builder
         .with_bucket_name(bucket)
-        .with_retry(patience.retry())
+        .with_retry(retry_policy.retry())
         .with_client_options(options(endpoint.as_deref()));
     let builder = configure(builder, settings, &config.options, AmazonS3Builder::with_config)?;
     builder.build().map_err(|error| error.to_string())
@@ -121,7 +121,7 @@ fn s3(
 fn google(
     bucket: &str,
     config: &StoreConfig,
-    patience: Patience,
+    retry_policy: RetryPolicy,
 ) -> Result<impl Client + 'static, String> {
     without(&[
         ("region", config.region.is_some()),
@@ -136,7 +136,7 @@ fn google(
     ];
     let builder = environment
         .with_bucket_name(bucket)
-        .with_retry(patience.retry())
+        .with_retry(retry_policy.retry())
         .with_client_options(options(endpoint.as_deref()));
     let with = GoogleCloudStorageBuilder::with_config;
     let builder = configure(builder, settings, &config.options, with)?;
@@ -146,7 +146,7 @@ fn google(
 fn azure(
     container: &str,
     config: &StoreConfig,
-    patience: Patience,
+    retry_policy: RetryPolicy,
 ) -> Result<impl Client + 'static, String> {
     without(&[("region", config.region.is_some())])?;
     let environment = MicrosoftAzureBuilder::from_env();
@@ -159,7 +159,7 @@ fn azure(
     ];
     let builder = environment
         .with_container_name(container)
-        .with_retry(patience.retry())
+        .with_retry(retry_policy.retry())
         .with_client_options(options(endpoint.as_deref()));
     let with = MicrosoftAzureBuilder::with_config;
     let builder = configure(builder, settings, &config.options, with)?;
@@ -174,7 +174,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut config = StoreConfig { url: url.to_owned(), ..StoreConfig::default() };
         change(&mut config);
-        open(&config, Patience::Request)
+        open(&config, RetryPolicy::Request)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use ffapi_storage::{Patience, Storage, StorageConfig, StoreConfig, StoresConfig};
+use ffapi_storage::{RetryPolicy, Storage, StorageConfig, StoreConfig, StoresConfig};
 use ffapi_test_stores::{Azure, S3};
 
 use super::keeps_every_guarantee;
@@ -7,7 +7,7 @@ use super::keeps_every_guarantee;
 pub(crate) fn deployment(root: &std::path::Path, store: StoreConfig) -> Storage {
     let config = StorageConfig { root: root.to_owned(), default: "media".to_owned() };
     let stores = StoresConfig::from([("media".to_owned(), store)]);
-    Storage::configured(&config, &stores, Patience::Request).unwrap()
+    Storage::configured(&config, &stores, RetryPolicy::Request).unwrap()
 }
 
 pub(crate) fn s3(server: &S3, url: &str) -> StoreConfig {

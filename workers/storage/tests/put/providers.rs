@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ffapi_storage::{Patience, PutError, Storage, StorageConfig, StoreConfig, StoresConfig};
+use ffapi_storage::{PutError, RetryPolicy, Storage, StorageConfig, StoreConfig, StoresConfig};
 use ffapi_test_stores::{Azure, S3};
 use object_store::{ObjectStoreExt, azure::MicrosoftAzureBuilder, signer::Signer};
 use reqwest::Method;
@@ -31,7 +31,7 @@ async fn a_presigned_url_of_s3_takes_an_output_that_is_staged_in_another_bucket(
     };
     let config = StorageConfig { root: folder.path().to_owned(), default: "media".to_owned() };
     let stores = StoresConfig::from([("media".to_owned(), store)]);
-    let storage = Storage::configured(&config, &stores, Patience::Request).unwrap();
+    let storage = Storage::configured(&config, &stores, RetryPolicy::Request).unwrap();
     let (sender, bytes) = (Sender::with(storage), file());
     let sealed = sender.stage(&to, &bytes).await;
     // The second time as after a crash.
