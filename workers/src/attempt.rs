@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
+pub(crate) use self::bounds::check_written;
 use self::{make::MediaOutcome, watch::next};
 use crate::{
     InputFetcher,

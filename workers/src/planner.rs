@@ -25,11 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::fair_queue::FairQueue;
 use crate::{
-    attempt::AttemptContext,
+    attempt::{AttemptContext, check_written},
     failure::erased,
     input_fetcher::TaskInputs,
     metrics::{self, worker::Question},
-    slot::{Slot, Usage},
+    slot::{DiskMeter, Slot, Usage},
     worker::Worker,
 };
 
@@ -63,8 +63,11 @@ const PROBE_KIND: QuestionKind =
 /// How long a plan may take: short enough that the asker still receives the timeout error.
 const PLANNING_TIMEOUT: Duration = Duration::from_millis(4_500);
 
-/// How often the memory of such a child is checked.
-const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the memory and the files of such a child are checked.
+const USAGE_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Bytes that such a child may write: an intact one writes next to nothing.
+const MAX_WRITTEN: u64 = 64 * 1024 * 1024;
 
 impl Worker {
     /// Answers questions until `stop` is cancelled.
@@ -140,15 +143,16 @@ impl Worker {
         serde_json::to_vec(&answer).ok()
     }
 
-    /// Runs a question in a new child, which is ended after `timeout` or when it exceeds its
-    /// memory.
+    /// Runs a question in a new child, which is ended after `timeout`, or when it takes too much memory
+    /// or space on the disk.
     async fn with_child(
         &self,
         timeout: Duration,
         ask: impl AsyncFnOnce(&mut Slot) -> Result<Value, MediaError>,
     ) -> Result<Value, MediaError> {
         let mut slot = self.question_spawner.spawn().await?;
-        let (process, memory) = (slot.process(), slot.memory);
+        let usage =
+            ChildUsage { process: slot.process(), memory: slot.memory, disk: slot.folder.meter() };
         let result = tokio::select! {
             result = ask(&mut slot) => result.map_err(|error| match error.code {
                 // Killed, but not for its own memory limit: not the input's fault.
@@ -157,13 +161,7 @@ impl Worker {
                 }
                 _ => error,
             }),
-            () = memory_exceeded(process, memory) => Err(MediaError {
-                code: FailureCode::ResourceExhausted,
-                message: format!(
-                    "reading the inputs takes more than the {} MiB of memory that it may take",
-                    memory / 1024 / 1024
-                ),
-            }),
+            error = usage.exceeded() => Err(error),
             () = tokio::time::sleep(timeout) => Err(MediaError {
                 code: FailureCode::MediaStalled,
                 message: "reading the inputs takes too long".to_owned(),
@@ -244,12 +242,32 @@ async fn next_message(
     }
 }
 
-/// Completes once a child's memory exceeds `memory` bytes.
-async fn memory_exceeded(process: Option<u32>, memory: u64) {
-    loop {
-        tokio::time::sleep(MEMORY_CHECK_INTERVAL).await;
-        if process.is_some_and(|process| Usage::of(process).memory > memory) {
-            return;
+/// The resource usage of a child that answers a question.
+struct ChildUsage {
+    process: Option<u32>,
+    /// Its limit in bytes.
+    memory: u64,
+    disk: DiskMeter,
+}
+
+impl ChildUsage {
+    /// Completes with an error once the child takes more than it may.
+    async fn exceeded(&self) -> MediaError {
+        loop {
+            tokio::time::sleep(USAGE_CHECK_INTERVAL).await;
+            if self.process.is_some_and(|process| Usage::of(process).memory > self.memory) {
+                return MediaError {
+                    code: FailureCode::ResourceExhausted,
+                    message: format!(
+                        "reading the inputs takes more than the {} MiB of memory that it may take",
+                        self.memory / 1024 / 1024
+                    ),
+                };
+            }
+            let usage = self.disk.usage(self.process).await.unwrap_or_default();
+            if let Err(error) = check_written(&usage, MAX_WRITTEN) {
+                return MediaError { code: FailureCode::MediaCrashed, ..error };
+            }
         }
     }
 }

@@ -4,6 +4,8 @@ mod folder;
 mod groups;
 mod limits;
 mod removal;
+mod removed_files;
+mod tasks;
 mod usage;
 mod users;
 
@@ -35,7 +37,7 @@ use tokio::{
 use uuid::Uuid;
 
 pub(crate) use self::{
-    folder::{DiskUsage, SlotFolder},
+    folder::{DiskMeter, DiskUsage, SlotFolder},
     groups::Groups,
     limits::{memory_of_jobs, memory_of_questions},
     removal::remove_tree,
@@ -202,6 +204,14 @@ impl Slot {
     /// The child's resource usage as the kernel counts it; zero once it has ended.
     pub(crate) fn usage(&self) -> Usage {
         self.process().map(Usage::of).unwrap_or_default()
+    }
+
+    /// What the child has written and still takes space, also without a name.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) async fn disk_usage(&self) -> io::Result<DiskUsage> {
+        self.folder.disk_usage(self.process()).await
     }
 
     /// The child's process id; none once it has been reaped.

@@ -24,7 +24,7 @@ use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, codec, ffi, filter, for
 use crate::decoders::DECODERS;
 
 #[cfg(test)]
-pub(crate) use self::process::control;
+pub(crate) use self::process::{control, error_of_thread_with_own_descriptors};
 pub(crate) use self::{
     colors::FrameColors,
     device::{HardwareDevice, HardwareFrames},

@@ -97,11 +97,17 @@ fn too_long(what: &str, limit: Duration) -> MediaError {
 ///
 /// # Errors
 /// When a limit is exceeded.
-pub(super) fn check_written(usage: &DiskUsage, max_bytes: u64) -> Result<(), MediaError> {
+pub(crate) fn check_written(usage: &DiskUsage, max_bytes: u64) -> Result<(), MediaError> {
     if usage.entries > MAX_ENTRIES {
         return Err(MediaError {
             code: FailureCode::MediaCrashed,
             message: "the media process created more files than any job has".to_owned(),
+        });
+    }
+    if usage.has_mapped_removed {
+        return Err(MediaError {
+            code: FailureCode::MediaCrashed,
+            message: "the media process mapped a file that it removed".to_owned(),
         });
     }
     if usage.bytes <= max_bytes {
@@ -181,10 +187,15 @@ mod tests {
         assert_eq!(code(check(61, usage(0, 0))), FailureCode::TimeLimitExceeded);
         assert_eq!(code(check(0, usage(101, 0))), FailureCode::TimeLimitExceeded);
         assert_eq!(code(check(0, usage(0, 1_001))), FailureCode::ResourceExhausted);
-        let written = |bytes, entries| bounds().check_written(&DiskUsage { bytes, entries });
+        let written = |bytes, entries| {
+            let usage = DiskUsage { bytes, entries, ..DiskUsage::default() };
+            bounds().check_written(&usage)
+        };
         assert_eq!(written(500, MAX_ENTRIES), Ok(()));
         assert_eq!(code(written(501, 1)), FailureCode::Unsupported);
         assert_eq!(code(written(0, MAX_ENTRIES + 1)), FailureCode::MediaCrashed);
+        let mapped = DiskUsage { has_mapped_removed: true, ..DiskUsage::default() };
+        assert_eq!(code(bounds().check_written(&mapped)), FailureCode::MediaCrashed);
     }
 
     #[test]

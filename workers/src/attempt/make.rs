@@ -85,7 +85,7 @@ impl AttemptContext {
         if is_known || !may_succeed || !self.scratch.is_full() {
             return error;
         }
-        let written = folder.disk_usage().await.map(|usage| usage.bytes);
+        let written = folder.disk_usage(None).await.map(|usage| usage.bytes);
         self.scratch.learn(release.job, written.unwrap_or(0));
         tracing::warn!(job = %release.job, "the scratch disk is full");
         MediaError {
@@ -163,7 +163,7 @@ impl AttemptContext {
         folder: &SlotFolder,
     ) -> Result<MediaOutcome, MediaError> {
         failpoint::hit("worker.before_stage");
-        let written = folder.disk_usage().await.map_err(|error| crashed(&error))?;
+        let written = folder.disk_usage(None).await.map_err(|error| crashed(&error))?;
         check_written(&written, self.max_output_bytes)?;
         let (made, stop) = (destinations(request, report.files)?, CancellationToken::new());
         let staging = made.into_iter().enumerate().map(|(number, made)| {

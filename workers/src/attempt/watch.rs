@@ -146,7 +146,7 @@ impl AttemptContext {
                     bounds.check(&usage)?;
                 }
                 _ = disk_check.tick() => {
-                    let usage = slot.folder.disk_usage().await.map_err(|error| crashed(&error))?;
+                    let usage = slot.disk_usage().await.map_err(|error| crashed(&error))?;
                     if let Some(scratch) = &*scratch {
                         scratch.record_written(usage.bytes);
                     }

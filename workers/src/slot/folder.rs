@@ -9,19 +9,20 @@ use std::{
         unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ffapi_media::protocol::SCRATCH;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat2, statat};
 
-use super::removal::remove_tree;
+use super::{removal::remove_tree, removed_files::RemovedFiles};
 
 /// A slot's folder: `in/` for inputs downloaded for the child, `out/` for its outputs.
 #[derive(Debug)]
 pub(crate) struct SlotFolder {
     path: PathBuf,
     /// `out/`, opened before the child was started.
-    out: File,
+    out: Arc<File>,
     /// The child's user id; none if it runs as the worker's user.
     owner: Option<u32>,
     /// Subfolders of `out/`; complete, because a child cannot create any.
@@ -39,6 +40,16 @@ pub(crate) struct DiskUsage {
     pub(crate) bytes: u64,
     /// Directory entries of any kind.
     pub(crate) entries: u64,
+    /// True if it has mapped a file into its memory that it removed: its size cannot be read.
+    pub(crate) has_mapped_removed: bool,
+}
+
+/// Measures what a child has written.
+#[derive(Debug, Clone)]
+pub(crate) struct DiskMeter {
+    out: Arc<File>,
+    /// Subfolders of `out/`.
+    folders: Arc<[String]>,
 }
 
 impl SlotFolder {
@@ -55,7 +66,7 @@ impl SlotFolder {
         let out = path.join("out");
         builder.create(&out)?;
         chown(&out, owner, owner)?;
-        let mut folder = Self { out: File::open(&out)?, path, owner, folders: vec![] };
+        let mut folder = Self { out: File::open(&out)?.into(), path, owner, folders: vec![] };
         folder.add(SCRATCH)?;
         Ok(folder)
     }
@@ -113,23 +124,18 @@ impl SlotFolder {
         Ok(file)
     }
 
-    /// The current disk usage of `out/`.
+    /// The current disk usage of `out/`, including the files that a running child has removed and still
+    /// uses.
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) async fn disk_usage(&self) -> io::Result<DiskUsage> {
-        let (out, folders) = (self.out.try_clone()?, self.folders.clone());
-        let count = move || {
-            let mut usage = DiskUsage::default();
-            usage.count(&out)?;
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            for name in &folders {
-                let folder = rustix::fs::openat(&out, name, flags, Mode::empty())?;
-                usage.count(&folder)?;
-            }
-            Ok(usage)
-        };
-        tokio::task::spawn_blocking(count).await.map_err(io::Error::other)?
+    pub(crate) async fn disk_usage(&self, child: Option<u32>) -> io::Result<DiskUsage> {
+        self.meter().usage(child).await
+    }
+
+    /// Measures the disk usage of the folders that `out/` has now.
+    pub(crate) fn meter(&self) -> DiskMeter {
+        DiskMeter { out: Arc::clone(&self.out), folders: self.folders.clone().into() }
     }
 
     /// Removes the folder and everything in it.
@@ -138,6 +144,33 @@ impl SlotFolder {
         if let Ok(Err(error)) = removed {
             tracing::warn!(%error, "cannot remove a slot's folder; the next start retries");
         }
+    }
+}
+
+impl DiskMeter {
+    /// The current disk usage of the folders, including the files that a running child has removed and
+    /// still uses.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) async fn usage(&self, child: Option<u32>) -> io::Result<DiskUsage> {
+        let Self { out, folders } = self.clone();
+        let count = move || {
+            let mut usage = DiskUsage::default();
+            usage.count(&*out)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            for name in &*folders {
+                let folder = rustix::fs::openat(&*out, name, flags, Mode::empty())?;
+                usage.count(&folder)?;
+            }
+            if let Some(child) = child {
+                let removed = RemovedFiles::of(child, out.as_fd())?;
+                usage.bytes = usage.bytes.saturating_add(removed.bytes);
+                usage.has_mapped_removed = removed.mapped;
+            }
+            Ok(usage)
+        };
+        tokio::task::spawn_blocking(count).await.map_err(io::Error::other)?
     }
 }
 
@@ -225,13 +258,13 @@ mod tests {
     #[tokio::test]
     async fn disk_usage_is_summed_over_all_folders() {
         let (_parent, folder, out) = created();
-        let empty = folder.disk_usage().await.unwrap().entries;
+        let empty = folder.disk_usage(None).await.unwrap().entries;
         for name in ["a", "720p/b", ".scratch/c"] {
             fs::write(out.join(name), vec![1; 64 * 1024]).unwrap();
         }
         // A sparse file.
         File::create(out.join("d")).unwrap().set_len(1 << 40).unwrap();
-        let DiskUsage { bytes, entries } = folder.disk_usage().await.unwrap();
+        let DiskUsage { bytes, entries, .. } = folder.disk_usage(None).await.unwrap();
         assert_eq!((bytes, entries), (3 * 64 * 1024 + (1 << 40), empty + 4));
     }
 

@@ -1,5 +1,7 @@
 use std::{fs, time::Duration};
 
+use super::tasks::tasks;
+
 /// A child's resource usage as the kernel counts it, not as the child reports it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
@@ -17,7 +19,8 @@ impl Usage {
     pub(crate) fn of(process: u32) -> Self {
         let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}"));
         let cpu = read("stat").ok().and_then(|stat| ticks(&stat));
-        let memory = read("statm").ok().and_then(|statm| pages(&statm)).unwrap_or(0);
+        let statm = tasks(process).filter_map(|task| fs::read_to_string(task.join("statm")).ok());
+        let memory = statm.filter_map(|statm| pages(&statm)).find(|pages| *pages > 0).unwrap_or(0);
         Self {
             cpu: cpu.map_or(Duration::ZERO, duration_of),
             memory: memory.saturating_mul(rustix::param::page_size() as u64),
@@ -53,7 +56,10 @@ fn io_bytes(io: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Stdio;
+
     use super::*;
+    use crate::slot::tasks::tests::without_its_first_thread;
 
     #[test]
     fn proc_files_are_parsed_whatever_the_process_name_contains() {
@@ -68,5 +74,14 @@ mod tests {
         let own = Usage::of(std::process::id());
         assert!(own.memory > 1_000_000 && own.io_bytes > 0, "{own:?}");
         assert_eq!(Usage::of(u32::MAX), Usage::default());
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_has_memory() {
+        let mut child = without_its_first_thread(Stdio::null());
+        let used = Usage::of(child.id()).memory;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(used > 1_000_000, "{used}");
     }
 }

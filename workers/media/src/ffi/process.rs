@@ -21,3 +21,13 @@ pub(crate) fn control(file: &std::fs::File, command: libc::c_int, argument: libc
     // SAFETY: the descriptor is open, and none of the commands in tests takes a pointer.
     unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(file), command, argument) >= 0 }
 }
+
+/// The error of the kernel for a thread that would have descriptors of its own. None is started: such
+/// flags are incomplete.
+#[cfg(test)]
+pub(crate) fn error_of_thread_with_own_descriptors() -> io::Error {
+    // SAFETY: the kernel rejects `CLONE_THREAD` without `CLONE_SIGHAND`.
+    let outcome = unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_THREAD, 0, 0, 0, 0) };
+    assert!(outcome < 0, "no thread is started");
+    io::Error::last_os_error()
+}

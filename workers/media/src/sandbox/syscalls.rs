@@ -155,7 +155,8 @@ fn allowed(hardware: bool) -> Result<BpfProgram, Error> {
     rules.insert(libc::SYS_tgkill, any_of(0, &[own])?);
     rules.insert(libc::SYS_prlimit64, any_of(0, &[0])?);
     rules.insert(libc::SYS_sched_setaffinity, any_of(0, &[0])?);
-    let thread = bits(libc::CLONE_THREAD);
+    // Threads share the descriptors, so that the worker finds every open file of the process.
+    let thread = bits(libc::CLONE_THREAD | libc::CLONE_FILES);
     let threads = argument_is(0, SeccompCmpOp::MaskedEq(thread), thread)?;
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![threads])?]);
     let filter = SeccompFilter::new(

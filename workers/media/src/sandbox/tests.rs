@@ -1,7 +1,14 @@
 use std::{
     fs::{self, File},
+    io,
     net::{TcpListener, TcpStream, UdpSocket},
-    os::unix::{fs::symlink, net::UnixStream},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::symlink,
+            net::{SocketAddr, UnixListener, UnixStream},
+        },
+    },
     path::Path,
     process::Command,
     thread,
@@ -32,9 +39,12 @@ fn try_everything(slot: &Path) -> String {
     let file = File::open(slot.join("out/output")).unwrap();
     let (own, parent) = (Pid::from_raw(0), Pid::parent());
     let processors = sched_getaffinity(own).unwrap();
+    // The kernel rejects it because it is incomplete, the filter because of what it asks for.
+    let own_descriptors = ffi::error_of_thread_with_own_descriptors().kind();
     let attempts = [
         ("its output is written", written),
         ("a thread is started", thread::Builder::new().spawn(|| {}).is_ok()),
+        ("a thread has its own descriptors", own_descriptors == io::ErrorKind::InvalidInput),
         ("its thread is named", prctl::set_name(c"decoder").is_ok()),
         ("its thread is moved", sched_setaffinity(own, &processors).is_ok()),
         ("another file is read", File::open("/etc/passwd").is_ok()),
@@ -62,6 +72,51 @@ fn try_everything(slot: &Path) -> String {
     let line =
         |(what, done): (&str, bool)| format!("{}: {what}\n", if done { "yes" } else { "no" });
     attempts.map(line).concat()
+}
+
+/// The abstract socket that a process under Landlock alone may not connect to.
+const SOCKET: &str = "FFAPI_TEST_SOCKET";
+
+fn abstract_address(name: &str) -> SocketAddr {
+    SocketAddr::from_abstract_name(name).unwrap()
+}
+
+/// Not a test of its own: `landlock_alone_…` runs it in a process that stays restricted.
+#[test]
+fn inside_landlock() {
+    let (Some(slot), Ok(socket)) = (std::env::var_os(SLOT), std::env::var(SOCKET)) else { return };
+    let out = Path::new(&slot).join("out");
+    let connect = || UnixStream::connect_addr(&abstract_address(&socket)).map(drop);
+    let signal = || kill(Pid::parent(), None).map_err(io::Error::from);
+    let before = [connect().is_ok(), signal().is_ok()];
+    let abi = super::landlock(&out, &[]).unwrap();
+    let kinds = [connect(), signal()].map(|done| done.map_err(|error| error.kind()));
+    fs::write(out.join("found"), format!("{abi:?} {before:?} {kinds:?}")).unwrap();
+}
+
+#[test]
+fn landlock_alone_forbids_signals_and_abstract_sockets() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("out")).unwrap();
+    let name = format!("ffapi-test-{}", std::process::id());
+    let _listener = UnixListener::bind_addr(&abstract_address(&name)).unwrap();
+    let done = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sandbox::tests::inside_landlock"])
+        .env(SLOT, folder.path())
+        .env(SOCKET, &name)
+        .output()
+        .unwrap();
+    let found = fs::read_to_string(folder.path().join("out/found"));
+    let found = found.unwrap_or_else(|error| panic!("{error}: {done:?}"));
+    let (abi, found) = found.split_once(' ').unwrap();
+    if abi != "V6" {
+        #[expect(clippy::print_stderr, reason = "the output of a test")]
+        {
+            eprintln!("SKIPPED: the kernel has Landlock {abi}, without scopes");
+        }
+        return;
+    }
+    assert_eq!(found, "[true, true] [Err(PermissionDenied), Err(PermissionDenied)]");
 }
 
 /// Not a test of its own: the test below runs it in a process that stays in the sandbox.
