@@ -24,8 +24,8 @@ pub use container::Container;
 pub use content_type::content_type;
 pub use effort::{Effort, Estimate, Pace, Spent};
 pub use facts::{
-    AudioFacts, Chapter, Chroma, Color, Hdr, Matrix, MediaFacts, Rational, StreamDetail,
-    StreamFacts, Unusable, VideoFacts,
+    AudioFacts, Chapter, Chroma, Color, FactsLimits, Hdr, Matrix, MediaFacts, Rational,
+    StreamDetail, StreamFacts, Unusable, VideoFacts,
 };
 pub use footprint::{footprint_of_frames, footprint_of_plan, footprint_of_stream};
 pub use hardware::{AssignedDevice, Device, Fallback, Hardware, Pool, place, pools};

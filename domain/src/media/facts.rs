@@ -1,7 +1,10 @@
+mod limits;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::limits::FactsLimits;
 use super::Micros;
 
 /// A rational number, as FFmpeg writes it.
@@ -55,6 +58,9 @@ pub struct MediaFacts {
     /// other.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joined: bool,
+    /// What was left out of these facts, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What probing found about one stream.

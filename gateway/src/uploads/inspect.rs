@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Maximum size in bytes of the stored probe result; a larger one is stored without tags and
-/// chapters.
+/// chapters, and not at all if that is not enough.
 const MAX_FACTS_BYTES: usize = 64 * 1024;
 
 /// Probes a stored file; none if no worker could, and such uploads are accepted.
@@ -73,7 +73,8 @@ fn is_fault_of_file(code: FailureCode) -> bool {
         || code.retry_hint() == RetryHint::NoRetry
 }
 
-/// Bounds a probe result, as tags, titles and chapters of a file may be of any length.
+/// Bounds a probe result, which a worker of an earlier version may not have done: tags, titles and chapters
+/// of a file may be of any length.
 fn shorten(mut facts: Value) -> Value {
     if facts.to_string().len() > MAX_FACTS_BYTES
         && let Some(fields) = facts.as_object_mut()
@@ -88,7 +89,7 @@ fn shorten(mut facts: Value) -> Value {
             }
         }
     }
-    facts
+    if facts.to_string().len() > MAX_FACTS_BYTES { Value::Null } else { facts }
 }
 
 #[cfg(test)]
@@ -135,5 +136,11 @@ mod tests {
             (&json!(2), &json!({ "codec": "h264" }))
         );
         assert_eq!(kept["streams"][64], Value::Null);
+    }
+
+    #[test]
+    fn facts_that_are_long_in_other_ways_are_not_stored() {
+        let long = json!({ "format": "x".repeat(MAX_FACTS_BYTES), "streams": [], "tags": {} });
+        assert_eq!(shorten(long), Value::Null);
     }
 }

@@ -4,11 +4,16 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io, thread,
+    fs,
+    io::{self, Write},
+    thread,
     time::{Duration, Instant},
 };
 
-use ffapi_domain::media::{Effort, MediaRequest};
+use ffapi_domain::{
+    job::FailureCode,
+    media::{Effort, MediaRequest},
+};
 use ffapi_media::{
     child::{self, Channel},
     protocol::{ChildMessage, Needs, Progress, Report, Task, VerifiedFile},
@@ -67,6 +72,56 @@ fn progress(stage: &str, speed: f64) -> ChildMessage {
         speed,
         outputs,
     })
+}
+
+/// Takes space on the disk; then reports an output, or none if nothing stops it.
+fn fill_disk(channel: &Channel, attack: &str) {
+    match attack {
+        // Holes of a sparse file are read, hashed and served like data.
+        "sparse" => {
+            let hole = fs::File::create("out/output.mp4");
+            let _ = hole.and_then(|file| file.set_len(1 << 35));
+        }
+        "empties" => {
+            for n in 0..500_000 {
+                let _ = fs::File::create(format!("out/{n}"));
+                if n % 100 == 0 {
+                    channel.say(&ChildMessage::Working);
+                }
+            }
+        }
+        "disk" => {
+            let block = vec![1; 1024 * 1024];
+            for n in 0..200 {
+                let _ = fs::write(format!("out/{n}"), &block);
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        // Files that no folder lists take space for as long as they are open.
+        "unlinked" => {
+            let file = fs::File::create("out/x");
+            let _ = fs::remove_file("out/x");
+            fill(file);
+        }
+        "renamed" => {
+            let file = fs::File::create("out/x");
+            let _ = fs::File::create("out/y");
+            let _ = fs::rename("out/y", "out/x");
+            fill(file);
+        }
+        _ => {}
+    }
+    channel.say(&done(&["output.mp4"], None));
+}
+
+/// Writes 200 MB within a few seconds.
+fn fill(file: io::Result<fs::File>) {
+    let Ok(mut file) = file else { return };
+    let block = vec![1; 1024 * 1024];
+    for _ in 0..200 {
+        let _ = file.write_all(&block);
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn perform(channel: &Channel, attack: &str) {
@@ -133,20 +188,6 @@ fn perform(channel: &Channel, attack: &str) {
             }
             channel.say(&done(&["output.mp4"], None));
         }
-        // Holes of a sparse file are read, hashed and served like data.
-        "sparse" => {
-            let hole = fs::File::create("out/output.mp4");
-            let _ = hole.and_then(|file| file.set_len(1 << 35));
-            channel.say(&done(&["output.mp4"], None));
-        }
-        "empties" => {
-            for n in 0..500_000 {
-                let _ = fs::File::create(format!("out/{n}"));
-                if n % 100 == 0 {
-                    channel.say(&ChildMessage::Working);
-                }
-            }
-        }
         // Sends many requests that are expensive for its worker.
         "folders" => {
             for n in 0..10_000 {
@@ -164,14 +205,16 @@ fn perform(channel: &Channel, attack: &str) {
                 channel.say(&ChildMessage::Needs(Needs { charged: n, folders: vec![], bytes: 0 }));
             }
         }
-        "disk" => {
-            let block = vec![1; 1024 * 1024];
-            for n in 0..200 {
-                let _ = fs::write(format!("out/{n}"), &block);
-                thread::sleep(Duration::from_millis(20));
-            }
-            channel.say(&done(&["output.mp4"], None));
+        // Would give the job many more attempts.
+        "code" => channel.say(&ChildMessage::Failed {
+            code: FailureCode::ScratchFull,
+            message: "the disk is full".to_owned(),
+        }),
+        // More than a job with an output file ever reports.
+        "result" => {
+            let result = json!({ "notes": vec!["x".repeat(1_000); 2_000] });
+            channel.say(&done(&["output.mp4"], Some(result)));
         }
-        _ => channel.say(&done(&["output.mp4"], None)),
+        _ => fill_disk(channel, attack),
     }
 }

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use ffapi_domain::media::{Capabilities, MediaRequest, Role};
+use ffapi_domain::media::{Capabilities, FactsLimits, MediaRequest, Role};
 use nix::sys::{prctl, signal::Signal};
 
 pub(crate) use self::settings::Settings;
@@ -222,7 +222,7 @@ fn perform(
                 let subtitles = open::open(file, Role::Subtitle).map(|file| probe::probe(&file));
                 subtitles.map_err(|_| error)
             })?;
-            Ok(ChildMessage::Facts(Box::new(facts)))
+            Ok(ChildMessage::Facts(Box::new(facts.within(FactsLimits::OF_UPLOAD))))
         }
         Task::Plan { request, capabilities, place } => {
             let inputs = roles(request, inputs)?;

@@ -46,6 +46,7 @@ pub(crate) fn probe(input: &Input) -> MediaFacts {
         joined: false,
         chapters: chapters.take(1_000).collect(),
         tags: tags(&input.context.metadata()),
+        notes: vec![],
     }
 }
 

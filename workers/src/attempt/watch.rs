@@ -8,7 +8,7 @@ use ffapi_domain::{
 };
 use ffapi_media::{
     MediaError,
-    protocol::{ChildMessage, Needs, Permit, Progress, Report},
+    protocol::{ChildMessage, Needs, Permit, Progress, ProtocolViolation, Report},
 };
 use ffapi_nats::{Subscription, failpoint, subject};
 use serde_json::json;
@@ -112,6 +112,7 @@ impl AttemptContext {
                         stall_detector.beat();
                     }
                     Ok(Some(ChildMessage::Done(report))) => {
+                        report.check_result_of(spec.request).map_err(|error| broken(&error))?;
                         let reserved = charged.reserved();
                         if spec.request.is_charged() && reserved.is_none() {
                             return Err(not_reserved());
@@ -287,6 +288,11 @@ impl AttemptContext {
 fn stalled(timeout: Duration) -> MediaError {
     let message = format!("the media process made no progress for {} s", timeout.as_secs());
     MediaError { code: FailureCode::MediaStalled, message }
+}
+
+/// The failure of a child that sent what no intact one sends.
+fn broken(error: &ProtocolViolation) -> MediaError {
+    MediaError { code: FailureCode::MediaCrashed, message: error.to_string() }
 }
 
 /// The failure of a child that finished charged work without asking for a reservation.

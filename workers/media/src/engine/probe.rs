@@ -1,3 +1,4 @@
+use ffapi_domain::media::FactsLimits;
 use ffmpeg_the_third::Rescale;
 use serde_json::json;
 
@@ -47,7 +48,7 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
             detail.keyframe_interval = gaps.max().map(super::convert::seconds);
         }
     }
-    let mut result = facts.shown();
+    let mut result = facts.within(FactsLimits::OF_PROBE).shown();
     if let Some(fields) = result.as_object_mut() {
         fields.insert("size".to_owned(), json!(file.size()));
     }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use ffapi_domain::{
-    job::StreamSummary,
-    media::{Effort, MAX_FILES, Micros},
+    job::{FailureCode, StreamSummary},
+    media::{Effort, FactsLimits, MAX_FILES, MediaRequest, Micros},
 };
 use serde_json::Value;
 
-use super::{ChildMessage, Needs, Progress, Report, VerifiedFile};
+use super::{ChildMessage, MAX_MESSAGE, Needs, Progress, Report, VerifiedFile};
 
 /// A child sent a message that no intact child sends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,11 @@ const MAX_CHARGED: Micros = 366 * 24 * 3_600 * 1_000_000;
 const MAX_JSON_DEPTH: usize = 32;
 const MAX_JSON_VALUES: usize = 400_000;
 
+/// Bytes of JSON of a plan, and of the result of a job with output files: notes and scores.
+const MAX_RESULT: usize = 1024 * 1024;
+/// Bytes of JSON of the result of a probe job, which costs nothing: the facts and the notes.
+const MAX_PROBE_RESULT: usize = 320 * 1024;
+
 type Checked<T> = Result<T, ProtocolViolation>;
 
 fn violation<T>(what: impl Into<String>) -> Checked<T> {
@@ -50,7 +55,12 @@ impl ChildMessage {
                 Self::Ready { sandbox: printable(&sandbox, MAX_NAME_LENGTH) }
             }
             Self::Needs(needs) => Self::Needs(check_needs(needs)?),
-            Self::WouldDo(value) => Self::WouldDo(json(value)?),
+            Self::Facts(facts) => Self::Facts(Box::new(facts.within(FactsLimits::OF_UPLOAD))),
+            Self::WouldDo(value) => {
+                let value = json(value)?;
+                check_size("plan", &value, MAX_RESULT)?;
+                Self::WouldDo(value)
+            }
             Self::Progress(progress) => Self::Progress(check_progress(progress)?),
             Self::Log { level, line } => {
                 let known = ["error", "warning", "info"].into_iter().find(|known| *known == level);
@@ -58,17 +68,55 @@ impl ChildMessage {
                 Self::Log { level, line: printable(&line, MAX_LINE_LENGTH) }
             }
             Self::Done(report) => Self::Done(check_report(report)?),
+            Self::Failed { code, .. } if !is_reported(code) => {
+                return violation(format!("it reports `{}`", code.as_str()));
+            }
             Self::Failed { code, message } => {
                 Self::Failed { code, message: printable(&message, MAX_ERROR_LENGTH) }
             }
-            // Sent before any input is read, or forwarded as JSON and checked at that point.
-            other @ (Self::Facts(_)
-            | Self::Capabilities(_)
+            // Sent before any input is read, or not used.
+            other @ (Self::Capabilities(_)
             | Self::Planned(_)
             | Self::PlannedStream(_)
             | Self::Working) => other,
         })
     }
+}
+
+impl Report {
+    /// Checks that the result is not larger than that of any job of this kind.
+    ///
+    /// # Errors
+    /// When it is larger.
+    pub fn check_result_of(&self, request: &MediaRequest) -> Checked<()> {
+        let max = match request {
+            MediaRequest::Probe(_) => MAX_PROBE_RESULT,
+            // Values of every frame; such a job is charged.
+            MediaRequest::Analyze(_) => usize::try_from(MAX_MESSAGE).unwrap_or(usize::MAX),
+            MediaRequest::Convert(_) | MediaRequest::Stream(_) | MediaRequest::Thumbnails(_) => {
+                MAX_RESULT
+            }
+        };
+        self.result.as_ref().map_or(Ok(()), |result| check_size("result", result, max))
+    }
+}
+
+fn check_size(what: &str, value: &Value, max: usize) -> Checked<()> {
+    let size = value.to_string().len();
+    if size <= max { Ok(()) } else { violation(format!("its {what} has {size} bytes")) }
+}
+
+/// True for the failures that an intact child reports. All others are the worker's, and some of them give a
+/// job many more attempts.
+const fn is_reported(code: FailureCode) -> bool {
+    matches!(
+        code,
+        FailureCode::Internal
+            | FailureCode::InvalidInput
+            | FailureCode::Unsupported
+            | FailureCode::ResourceExhausted
+            | FailureCode::VerificationFailed
+    )
 }
 
 /// The text with spaces instead of control characters, truncated to `max` bytes.
@@ -217,6 +265,10 @@ fn clean(value: &mut Value, depth: usize, remaining: &mut usize) -> Checked<()> 
 mod tests {
     use std::collections::BTreeMap;
 
+    use ffapi_domain::{
+        Personal,
+        media::{MediaFacts, Probe},
+    };
     use serde_json::json;
 
     use super::*;
@@ -314,6 +366,65 @@ mod tests {
         };
         assert_eq!(level, "info");
         assert!(line.starts_with("a b [31mé") && line.len() <= MAX_LINE_LENGTH, "{}", line.len());
+    }
+
+    #[test]
+    fn only_failures_that_an_intact_child_reports_are_accepted() {
+        let failed = |code| ChildMessage::Failed { code, message: "why".to_owned() }.checked();
+        for code in [
+            FailureCode::Internal,
+            FailureCode::InvalidInput,
+            FailureCode::Unsupported,
+            FailureCode::ResourceExhausted,
+            FailureCode::VerificationFailed,
+        ] {
+            assert!(failed(code).is_ok(), "{code:?}");
+        }
+        for code in [
+            FailureCode::InputNotFound,
+            FailureCode::InputForbidden,
+            FailureCode::InputUnreachable,
+            FailureCode::InputJobFailed,
+            FailureCode::InputTooLarge,
+            FailureCode::QuotaExceeded,
+            FailureCode::StorageFull,
+            FailureCode::OutputExists,
+            FailureCode::OutputForbidden,
+            FailureCode::OutputUrlExpired,
+            FailureCode::OutputUnreachable,
+            FailureCode::MediaCrashed,
+            FailureCode::MediaStalled,
+            FailureCode::ScratchFull,
+            FailureCode::TimeLimitExceeded,
+            FailureCode::StorageUnavailable,
+            FailureCode::WorkerLost,
+        ] {
+            assert!(failed(code).is_err(), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn facts_are_cut_to_their_limits() {
+        let tags = (0..1_000).map(|n| (n.to_string(), "x".repeat(4_000)));
+        let facts = MediaFacts { tags: tags.collect(), ..MediaFacts::default() };
+        let Ok(ChildMessage::Facts(facts)) = ChildMessage::Facts(Box::new(facts)).checked() else {
+            panic!("facts are always accepted")
+        };
+        let size = facts.shown().to_string().len();
+        assert!(!facts.tags.is_empty() && size <= 64 * 1024, "{size}");
+    }
+
+    #[test]
+    fn the_size_of_a_result_is_limited_by_the_kind_of_job() {
+        let of = |bytes: usize| {
+            let result = Some(Value::String("x".repeat(bytes)));
+            Report { files: vec![], result, frames: 0, effort: Effort::default() }
+        };
+        let probe = MediaRequest::Probe(Probe { input: Personal::Erased });
+        assert!(of(MAX_PROBE_RESULT - 2).check_result_of(&probe).is_ok());
+        assert!(of(MAX_PROBE_RESULT).check_result_of(&probe).is_err());
+        let plan = |bytes| ChildMessage::WouldDo(Value::String("x".repeat(bytes))).checked();
+        assert!(plan(MAX_RESULT - 2).is_ok() && plan(MAX_RESULT).is_err());
     }
 
     #[test]

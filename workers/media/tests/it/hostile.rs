@@ -251,3 +251,33 @@ fn tags_that_are_not_utf8_are_made_readable() {
     let Some(ChildMessage::Facts(facts)) = messages.last() else { panic!("{messages:?}") };
     assert_eq!(facts.tags["title"], "C\u{fffd}\u{fffd}!");
 }
+
+#[test]
+fn a_probe_result_has_a_limited_size_and_says_what_was_left_out() {
+    let slot = Slot::new();
+    let folder = tempfile::tempdir().unwrap();
+    let metadata = folder.path().join("metadata");
+    let title = "x".repeat(1_000);
+    let chapters = (0..1_000).map(|n| {
+        format!("[CHAPTER]\nTIMEBASE=1/1000\nSTART={n}\nEND={}\ntitle={n}{title}\n", n + 1)
+    });
+    let text: String = std::iter::once(";FFMETADATA1\n".to_owned()).chain(chapters).collect();
+    fs::write(&metadata, text).unwrap();
+    ffmpeg(&format!(
+        "-f lavfi -i testsrc2=s=160x90:r=25:d=1 -i {} -map_metadata 1 -map_chapters 1 -c:v libx264 -f matroska {}",
+        metadata.display(),
+        slot.input().display()
+    ));
+    let messages = slot.run(MediaRequest::Probe(Probe { input: Personal::Erased }), "output.");
+    let result = report(&messages).result.clone().unwrap();
+    let kept = result["chapters"].as_array().unwrap().len();
+    assert!((50..70).contains(&kept), "{kept}");
+    assert!(result.to_string().len() < 80_000, "{}", result.to_string().len());
+    let note = format!("left out because there are too many: {} chapters", 1_000 - kept);
+    assert_eq!(result["notes"], serde_json::json!([note]));
+    // The facts of an upload as well.
+    let messages = slot.task(&Task::Facts);
+    let Some(ChildMessage::Facts(facts)) = messages.last() else { panic!("{messages:?}") };
+    assert!(!facts.chapters.is_empty() && !facts.notes.is_empty());
+    assert!(facts.shown().to_string().len() <= 64 * 1024);
+}
