@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ffapi_domain::{
     key::Scope,
-    media::{MediaRequest, Metric, Operation},
+    media::{Engine, MediaRequest, Metric, Operation},
 };
 use ffapi_projections::{Ends, positions};
 use poem::{Response, Result, http::StatusCode, web::Data};
@@ -144,7 +144,8 @@ impl Health {
     /// Show what the workers can do
     ///
     /// The union of what the live workers can do, verified by encoding a frame with each encoder. `engines`
-    /// lists each FFmpeg that they use: its version, when it was built, and its configuration.
+    /// lists each FFmpeg that they use: its version, when it was built, and its configuration; `advisories`
+    /// is the page that lists the known vulnerabilities of each version.
     #[oai(path = "/capabilities", method = "get", operation_id = "getCapabilities")]
     async fn capabilities(
         &self,
@@ -158,6 +159,7 @@ impl Health {
         Ok(Reply::new(Any(json!({
             "ffmpeg": capabilities.ffmpeg,
             "engines": capabilities.engines,
+            "advisories": Engine::ADVISORIES,
             "video_codecs": capabilities.video_codecs,
             "audio_codecs": capabilities.audio_codecs,
             "containers": capabilities.containers,

@@ -16,6 +16,11 @@ pub struct Engine {
     pub configuration: String,
 }
 
+impl Engine {
+    /// The page that lists the known vulnerabilities of each release.
+    pub const ADVISORIES: &str = "https://ffmpeg.org/security.html";
+}
+
 /// What a worker can do, as verified by encoding test frames at start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {

@@ -4,6 +4,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use ffapi_domain::media::Engine;
 use ffapi_media::protocol::{self, ChildMessage, Task};
 use ffapi_nats::{Nats, topology};
 use ffapi_projections::Database;
@@ -101,10 +102,10 @@ fn child(config: &Config) -> Result<(String, String), String> {
     )?;
     let engine = engine.ok_or("it cannot report the capabilities of its FFmpeg")?;
     let described = format!(
-        "{}, built on {}, whose known vulnerabilities are at https://ffmpeg.org/security.html; \
-         configured with {}",
+        "{}, built on {}, whose known vulnerabilities are at {}; configured with {}",
         engine.version,
         engine.built.as_deref().unwrap_or("an unknown date"),
+        Engine::ADVISORIES,
         engine.configuration
     );
     Ok((format!("sandboxed by {sandboxed_by}"), described))

@@ -297,6 +297,7 @@ async fn hardware_preferences_fall_back_as_declared() {
                 "hardware": { "prefer": "nvenc", "fallback": fallback } })
     };
     let has = stack.poll("/capabilities", |has| has.status == StatusCode::OK).await.json;
+    assert_eq!(has["advisories"], "https://ffmpeg.org/security.html");
     assert_eq!(has["devices"], json!([]), "no test machine has a GPU");
     assert_eq!(has["kinds"].as_array().unwrap().len(), 5);
     assert_eq!(has["engines"].as_array().unwrap().len(), 1, "all workers have the same FFmpeg");

@@ -609,7 +609,8 @@ export interface paths {
         /**
          * Show what the workers can do
          * @description The union of what the live workers can do, verified by encoding a frame with each encoder. `engines`
-         *     lists each FFmpeg that they use: its version, when it was built, and its configuration.
+         *     lists each FFmpeg that they use: its version, when it was built, and its configuration; `advisories`
+         *     is the page that lists the known vulnerabilities of each version.
          */
         get: operations["getCapabilities"];
         put?: never;
