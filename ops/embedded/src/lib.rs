@@ -85,3 +85,18 @@ pub fn temporary_folder() -> io::Result<tempfile::TempDir> {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     Ok(folder)
 }
+
+/// Reports on stderr that a test is skipped on this machine, and why.
+#[expect(clippy::print_stderr, reason = "the output of a test")]
+pub fn report_skipped(reason: &str) {
+    eprintln!("SKIPPED: {reason}");
+}
+
+/// True for root. Other users are told that a test is skipped, which needs root because it does `what`.
+pub fn is_root_or_skipped(what: &str) -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        report_skipped(&format!("only root {what}"));
+    }
+    is_root
+}

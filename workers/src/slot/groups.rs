@@ -182,10 +182,7 @@ mod tests {
         let root = own_group(&mounts, "0::/\n").filter(|_| nix::unistd::geteuid().is_root());
         let folder = root.map(|root| root.join(format!("ffapi-test-{}", std::process::id())));
         let Some(folder) = folder.filter(|folder| fs::create_dir(folder).is_ok()) else {
-            #[expect(clippy::print_stderr, reason = "a skipped test")]
-            {
-                eprintln!("control groups cannot be created here: skipped");
-            }
+            ffapi_embedded::report_skipped("control groups cannot be created here");
             return;
         };
         assert!(!is_delegated(&folder));

@@ -12,14 +12,15 @@ use serde_json::Value;
 use crate::{
     chaos,
     polling::until,
-    stack::{Stack, ffapi, free_port, http, quick},
+    stack::{Stack, ffapi, free_port, http, quick, slow},
 };
 
 /// The user id of `nobody`, which exists on every system.
 const NOBODY: u32 = 65_534;
 
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
+/// True for root, who can run programs as other users.
+fn has_other_users() -> bool {
+    ffapi_embedded::is_root_or_skipped("can run a program as another user")
 }
 
 /// Runs a program as another user of this machine.
@@ -54,7 +55,7 @@ async fn nats_rejects_connections_without_a_password() {
 
 #[tokio::test]
 async fn postgres_accepts_only_the_user_that_started_it() {
-    if !is_root() {
+    if !has_other_users() {
         return;
     }
     let stack = Stack::new().await;
@@ -74,7 +75,7 @@ async fn postgres_accepts_only_the_user_that_started_it() {
 
 #[tokio::test]
 async fn server_credentials_are_unreadable_to_other_users() {
-    if !is_root() {
+    if !has_other_users() {
         return;
     }
     let stack = Stack::new().await;
@@ -122,7 +123,7 @@ fn below(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[tokio::test]
 async fn stored_files_are_inaccessible_to_media_children() {
-    if !is_root() {
+    if !has_other_users() {
         return;
     }
     let stack = Stack::new().await;
@@ -156,6 +157,84 @@ async fn stored_files_are_inaccessible_to_media_children() {
     assert_eq!(fs::read(&output).unwrap(), before);
 }
 
+/// A line of a file in `/proc`, after its label.
+fn labelled(text: &str, label: &str) -> String {
+    let line = text.lines().find_map(|line| line.strip_prefix(label));
+    line.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn running_media_children_are_confined_and_inherit_nothing() {
+    let stack = Stack::with(&[("FFAPI_WORKER__SLOTS", "2")]).await;
+    let upload = stack.upload_bunny().await;
+    let mut jobs = Vec::new();
+    for name in ["a.mp4", "b.mp4"] {
+        jobs.push(stack.convert(&upload, name, slow()).await);
+    }
+    for job in &jobs {
+        stack.until(job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
+    }
+    let data = stack.data.path().canonicalize().unwrap();
+    let children = chaos::children(stack.pid(), "media-child");
+    let has_input = |child: &u32| descriptors(*child).iter().any(|(_, to)| to.contains(&upload));
+    let running: Vec<u32> = children.into_iter().filter(has_input).collect();
+    assert_eq!(running.len(), 2, "{running:?}");
+    let is_root = ffapi_embedded::is_root_or_skipped("gives each child a user of its own");
+    let mut users = Vec::new();
+    for child in running {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{child}/{file}")).unwrap();
+        for (number, to) in descriptors(child) {
+            let is_expected = match number {
+                0 => to.starts_with("socket:"),
+                1 => to.starts_with("pipe:"),
+                2 => to == "/dev/null",
+                // Its input and its own files.
+                _ => {
+                    let folder = format!("/proc/{child}/cwd");
+                    let slot = fs::read_link(folder).unwrap();
+                    to.ends_with(&format!("/.uploads/{upload}"))
+                        && Path::new(&to).starts_with(&data)
+                        || Path::new(&to).starts_with(slot.join("out"))
+                }
+            };
+            assert!(is_expected, "{number}: {to}");
+        }
+        let stat = read("stat");
+        let session = stat.rsplit(") ").next().unwrap().split(' ').nth(3).unwrap();
+        assert_eq!(session, child.to_string(), "the session is its own");
+        let status = read("status");
+        assert_eq!(labelled(&status, "NoNewPrivs:"), "1");
+        assert_eq!(labelled(&status, "Seccomp:"), "2", "a filter");
+        assert_eq!(read("oom_score_adj").trim(), "1000");
+        let limits = read("limits");
+        assert_eq!(labelled(&limits, "Max core file size"), "0 0 bytes");
+        assert_eq!(labelled(&limits, "Max open files"), "256 256 files");
+        assert!(!labelled(&limits, "Max address space").starts_with("unlimited"));
+        if is_root {
+            assert_eq!(labelled(&limits, "Max processes"), "4096 4096 processes");
+            assert_eq!(labelled(&status, "CapEff:"), "0000000000000000");
+            assert_eq!(labelled(&status, "Groups:"), "", "no group of the service");
+            users.push(labelled(&status, "Uid:"));
+        }
+    }
+    let set: std::collections::BTreeSet<&String> = users.iter().collect();
+    assert_eq!(set.len(), users.len(), "{users:?}");
+    assert!(users.iter().all(|user| !user.split(' ').any(|id| id == "0")), "{users:?}");
+    for job in jobs {
+        stack.post(&format!("/jobs/{job}/cancel"), &serde_json::json!({})).await;
+    }
+}
+
+/// The open descriptors of a process, each with what it refers to.
+fn descriptors(process: u32) -> Vec<(u32, String)> {
+    let entries = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let open = entries.filter_map(|entry| {
+        let to = fs::read_link(entry.path()).ok()?;
+        Some((entry.file_name().to_str()?.parse().ok()?, to.to_string_lossy().into_owned()))
+    });
+    open.collect()
+}
+
 #[tokio::test]
 async fn a_data_folder_without_nats_users_is_upgraded() {
     let mut stack = Stack::new().await;
@@ -181,7 +260,7 @@ async fn a_data_folder_without_nats_users_is_upgraded() {
 
 #[tokio::test]
 async fn everything_runs_as_an_unprivileged_user() {
-    if !is_root() {
+    if !has_other_users() {
         return;
     }
     // The user must be able to read the programs, wherever this checkout is.

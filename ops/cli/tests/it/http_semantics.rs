@@ -377,10 +377,11 @@ fn cache(statistics: &Value, name: &str) -> Value {
 #[tokio::test]
 async fn keys_presets_and_probe_results_are_cached_and_invalidated_immediately() {
     let stack = Stack::new().await;
-    let hits = async |name: &str| {
+    let of = async |name: &str, figure: &str| {
         let statistics = stack.get("/admin/cache").await.json;
-        cache(&statistics, name)["hits"].as_u64().unwrap()
+        cache(&statistics, name)[figure].as_u64().unwrap()
     };
+    let hits = async |name: &str| of(name, "hits").await;
     // The same bytes are probed once.
     let before = hits("probes").await;
     stack.upload_bunny().await;
@@ -389,6 +390,17 @@ async fn keys_presets_and_probe_results_are_cached_and_invalidated_immediately()
     assert_eq!(hits("probes").await, before + 1);
     let shown = stack.get(&format!("/uploads/{second}")).await;
     assert_eq!(shown.json["media"]["streams"][0]["codec"], "h264", "{shown:#?}");
+    // Not for another tenant, which would learn from the time that somebody has the file.
+    let (entries, hits_before) = (of("probes", "entries").await, hits("probes").await);
+    let (_, foreign) = crate::keys::key(&stack, "acme", &["jobs:write"]).await;
+    let request = stack
+        .request_as(&foreign, Method::POST, "/uploads")
+        .header("content-type", "application/octet-stream")
+        .body(std::fs::read(crate::stack::bunny()).unwrap());
+    let theirs = stack.send(request).await;
+    assert_eq!(theirs.status, StatusCode::CREATED, "{theirs:?}");
+    assert_eq!(hits("probes").await, hits_before);
+    assert_eq!(of("probes", "entries").await, entries + 1, "it is inspected again");
     // A preset is read once, and a new version is used by the next request.
     let preset = json!({ "name": "p", "kind": "probe", "body": { "priority": "low" } });
     stack.post("/presets", &preset).await;
@@ -407,7 +419,7 @@ async fn keys_presets_and_probe_results_are_cached_and_invalidated_immediately()
     assert!(hits("presets").await >= before + 3);
     // Keys are looked up in memory, also unknown ones.
     let keys = cache(&stack.get("/admin/cache").await.json, "keys");
-    assert_eq!((&keys["entries"], &keys["misses"]), (&json!(1), &json!(0)), "{keys:#}");
+    assert_eq!((&keys["entries"], &keys["misses"]), (&json!(2), &json!(0)), "{keys:#}");
     stack.send(stack.request_as("nonsense", Method::GET, "/jobs")).await;
     assert_eq!(cache(&stack.get("/admin/cache").await.json, "keys")["misses"], 1);
 }

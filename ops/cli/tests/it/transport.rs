@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     time::{Duration, Instant},
 };
 
@@ -231,4 +232,20 @@ async fn api_documents_are_compressed_cacheable_and_rate_limited() {
     }
     assert_eq!(last.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(last.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_open_files_is_raised() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ffapi");
+    let script = format!(
+        "#!/bin/sh\nulimit -S -n 512\nulimit -H -n 4096\nexec {} \"$@\"\n",
+        env!("CARGO_BIN_EXE_ffapi")
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let stack = Stack::with_program(&program, &[]).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", stack.pid())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["4096", "4096", "files"]);
 }

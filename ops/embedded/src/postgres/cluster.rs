@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{User, geteuid};
+use nix::unistd::{Uid, User, geteuid};
 
 use crate::{StartError, private};
 
@@ -160,9 +160,15 @@ fn runtime_folder() -> io::Result<PathBuf> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
     };
+    check_unshared(&folder, ours)?;
+    Ok(folder)
+}
+
+/// Checks that a folder belongs to a user, and nobody else can write it.
+fn check_unshared(folder: &Path, owner: Uid) -> io::Result<()> {
     let meta = folder.metadata()?;
-    if meta.uid() == ours.as_raw() && meta.mode() & 0o022 == 0 {
-        return Ok(folder);
+    if meta.uid() == owner.as_raw() && meta.mode() & 0o022 == 0 {
+        return Ok(());
     }
     let why = format!("{} can be written by others", folder.display());
     Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
@@ -172,4 +178,48 @@ fn short_hash(folder: &Path) -> String {
     let mut hasher = DefaultHasher::new();
     folder.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_folder_that_others_own_or_may_write_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, ours) = (folder.path(), geteuid());
+        let is_refused = |owner, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            let refused = check_unshared(path, owner).err().map(|error| error.kind());
+            refused == Some(io::ErrorKind::PermissionDenied)
+        };
+        assert!(!is_refused(ours, 0o700) && !is_refused(ours, 0o755));
+        for mode in [0o770, 0o720, 0o702, 0o777, 0o1777] {
+            assert!(is_refused(ours, mode), "{mode:o}");
+        }
+        assert!(is_refused(Uid::from_raw(ours.as_raw() + 1), 0o700));
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_not_used_for_the_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        if !crate::is_root_or_skipped("can give a folder to another user") {
+            return;
+        }
+        let cluster = Cluster {
+            data: folder.path().join("data"),
+            socket: folder.path().join("socket"),
+            log: folder.path().join("log"),
+            user: None,
+        };
+        cluster.make_private(&cluster.socket).unwrap();
+        assert_eq!(cluster.socket.metadata().unwrap().mode() & 0o777, 0o700);
+        chown(&cluster.socket, Some(65_534), None).unwrap();
+        let error = cluster.make_private(&cluster.socket).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        // A link to a folder of the user's own.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        assert!(cluster.make_private(&link).is_err());
+    }
 }
