@@ -1,0 +1,169 @@
+//! The modules of this crate import each other in one direction.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
+
+mod imports;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    path::Path,
+};
+
+use imports::{Imports, ModulePath};
+
+/// Groups of modules that import each other in circles, each in alphabetic order.
+const CIRCLES: &[&[&str]] = &[
+    &[
+        "engine",
+        "engine::analyze",
+        "engine::analyze::compare",
+        "engine::analyze::findings",
+        "engine::analyze::observe",
+        "engine::analyze::packets",
+        "engine::charge",
+        "engine::convert",
+        "engine::copy",
+        "engine::crf_sampling",
+        "engine::decode",
+        "engine::demux",
+        "engine::filtering",
+        "engine::flow",
+        "engine::frame_channel",
+        "engine::frame_seeker",
+        "engine::hardware_probe",
+        "engine::mux",
+        "engine::package",
+        "engine::package::dash",
+        "engine::package::hls",
+        "engine::package::segmenter",
+        "engine::package::sidx",
+        "engine::packet_span",
+        "engine::passes",
+        "engine::probe",
+        "engine::quality",
+        "engine::quality_meter",
+        "engine::scan",
+        "engine::seek",
+        "engine::standing",
+        "engine::stream",
+        "engine::stream::complexity",
+        "engine::stream::ladder",
+        "engine::stream::manifests",
+        "engine::stream::shared_filters",
+        "engine::stream::stills",
+        "engine::stream::stream_pipeline",
+        "engine::target",
+        "engine::thumbnails",
+        "engine::thumbnails::renderer",
+        "engine::track",
+        "verify",
+        "verify::animated_webp",
+        "verify::ends",
+    ],
+    &["engine::encoder::hardware", "engine::encoder::video"],
+    &["engine::frame_types", "engine::frame_types::follower"],
+    &["vif::statistic", "vif::vertical"],
+];
+
+fn source() -> Imports {
+    imports::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+}
+
+/// The shortest way along imports from a module to another; empty if there is none.
+fn way(imports: &Imports, from: &ModulePath, to: &ModulePath) -> Vec<ModulePath> {
+    let mut before = BTreeMap::new();
+    let mut queue = VecDeque::from([from]);
+    while let Some(module) = queue.pop_front() {
+        for next in &imports[module] {
+            if !before.contains_key(next) {
+                before.insert(next, module);
+                queue.push_back(next);
+            }
+        }
+    }
+    let mut way = Vec::new();
+    let mut at = to;
+    while let Some(previous) = before.get(at) {
+        way.push(at.clone());
+        at = previous;
+        if at == from {
+            way.push(from.clone());
+            break;
+        }
+    }
+    way.reverse();
+    way
+}
+
+/// The modules that a module can be reached from and that it reaches, and a way there and back.
+fn circles(imports: &Imports) -> Vec<(BTreeSet<ModulePath>, Vec<ModulePath>)> {
+    let mut found: Vec<(BTreeSet<ModulePath>, Vec<ModulePath>)> = Vec::new();
+    for module in imports.keys() {
+        if found.iter().any(|(members, _)| members.contains(module)) {
+            continue;
+        }
+        let circle = way(imports, module, module);
+        if circle.is_empty() {
+            continue;
+        }
+        let connected = imports.keys().filter(|other| {
+            !way(imports, module, other).is_empty() && !way(imports, other, module).is_empty()
+        });
+        found.push((connected.cloned().collect(), circle));
+    }
+    found
+}
+
+fn name(module: &ModulePath) -> String {
+    if module.is_empty() { "the crate's root".to_owned() } else { module.join("::") }
+}
+
+#[test]
+fn no_modules_import_each_other_in_a_circle() {
+    let imports = source();
+    let circles = circles(&imports);
+    let members: Vec<Vec<String>> =
+        circles.iter().map(|(members, _)| members.iter().map(name).collect()).collect();
+    let ways: Vec<String> = circles
+        .iter()
+        .map(|(_, way)| way.iter().map(name).collect::<Vec<_>>().join(" → "))
+        .collect();
+    assert_eq!(members, CIRCLES, "found circles such as\n{}", ways.join("\n"));
+}
+
+#[test]
+fn an_item_is_imported_from_the_module_that_defines_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("lib.rs", "mod low; mod high; mod other;"),
+        ("low.rs", "mod part; pub(crate) use self::part::Part; const LOW: u8 = 0;"),
+        // A path in a comment or in text is no import.
+        (
+            "low/part.rs",
+            "pub struct Part; // crate::high::HIGH\nconst TEXT: &str = \"super::LOW\";",
+        ),
+        ("high.rs", "use crate::{low::{self as base, Part}}; const HIGH: u8 = base::LOW;"),
+        ("other.rs", "#[cfg(test)] mod tests { use crate::low::LOW; } const C: char = '\"';"),
+    ];
+    fs::create_dir(folder.path().join("low")).unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let named = |imports: &BTreeSet<ModulePath>| imports.iter().map(name).collect::<Vec<_>>();
+    let imports = imports::read(folder.path());
+    assert_eq!(named(&imports[&vec!["high".to_owned()]]), ["low", "low::part"]);
+    assert_eq!(imports.values().map(BTreeSet::len).sum::<usize>(), 2, "{imports:?}");
+    assert!(circles(&imports).is_empty());
+
+    fs::write(folder.path().join("low/part.rs"), "use super::super::high::HIGH;").unwrap();
+    let imports = imports::read(folder.path());
+    let found: Vec<_> = circles(&imports).iter().map(|(members, _)| named(members)).collect();
+    assert_eq!(found, [["high", "low::part"]]);
+}
