@@ -19,7 +19,7 @@ use crate::{
     engine::{self, Work},
     ffi,
     file::OpenFile,
-    hardware,
+    fonts, hardware,
     heartbeat::NOTE,
     open, probe,
     protocol::{self, ChildMessage, Needs, Permit, SCRATCH, Task},
@@ -154,7 +154,7 @@ pub fn work(channel: &Channel, task: &Task, inputs: Vec<File>) {
             let missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
             let notes = notes.into_inner().unwrap_or_else(PoisonError::into_inner);
             if let ChildMessage::Done(report) = &mut outcome {
-                let all = notes.into_iter().chain(engine::missing_characters(&missing));
+                let all = notes.into_iter().chain(fonts::missing_characters_note(&missing));
                 all.for_each(|note| report.add_note(note));
             }
             send_outcome(channel, &outcome);

@@ -5,6 +5,7 @@ mod colors;
 #[cfg(test)]
 mod components;
 mod device;
+mod errors;
 mod frame;
 mod input;
 mod io;
@@ -28,6 +29,7 @@ pub(crate) use self::process::{control, error_of_thread_with_own_descriptors};
 pub(crate) use self::{
     colors::FrameColors,
     device::{HardwareDevice, HardwareFrames},
+    errors::is_eagain,
     frame::{
         assume_matrix, audio_shape, bits_per_pixel, empty_frame, first_plane, frame_shape,
         frame_type, lasts, rescale_duration, samples, set_frame_type, share, silence,

@@ -132,6 +132,13 @@ fn encode(group: &[u8], to: &mut String) {
     }
 }
 
+/// A note on characters that are drawn as boxes, if there are any.
+pub(crate) fn missing_characters_note(missing: &str) -> Option<String> {
+    (!missing.is_empty()).then(|| {
+        format!("no installed font has these characters, which are drawn as boxes: {missing}")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

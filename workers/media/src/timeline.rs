@@ -2,7 +2,8 @@
 
 use ffmpeg_the_third::{Packet, Rational, Rescale};
 
-const MICROS: Rational = Rational(1, 1_000_000);
+use crate::units::MICROS;
+
 /// Timestamps that go back further than this begin another recording, in microseconds: muxers round
 /// timestamps, and the ends of spliced recordings overlap.
 const MAX_BACKWARD: i64 = 1_000_000;

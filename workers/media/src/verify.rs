@@ -12,9 +12,7 @@ use ffapi_domain::{
 use ffmpeg_the_third::{self as ffmpeg, media};
 
 use self::ends::{decode_ends, decode_first};
-use crate::{
-    MediaError, engine, engine::PacketSpan, ffi::Input, open, probe, protocol::VerifiedFile,
-};
+use crate::{MediaError, engine::PacketSpan, ffi::Input, open, probe, protocol::VerifiedFile};
 
 /// What the engine encoded, to compare the output with.
 pub(crate) struct Expected {
@@ -25,8 +23,6 @@ pub(crate) struct Expected {
     /// What the packets that were written last, in microseconds.
     pub(crate) duration: u64,
 }
-
-const MICROS: ffmpeg::Rational = ffmpeg::Rational(1, 1_000_000);
 
 fn mismatch(message: impl Into<String>) -> MediaError {
     MediaError::new(FailureCode::VerificationFailed, message)
@@ -163,17 +159,6 @@ struct Counted {
     last_key: i64,
     /// What the packets of all streams cover.
     span: PacketSpan,
-}
-
-/// The duration of a file by its packets, in microseconds.
-pub(crate) fn lasts(input: &mut Input) -> u64 {
-    let mut clock = engine::Clock::of(input);
-    let mut read = engine::Reading::default();
-    // It ends at the first damage, since nothing after it can be decoded either.
-    while let Ok(Some(packet)) = input.packet() {
-        read = clock.read(&packet);
-    }
-    read.time
 }
 
 fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaError> {

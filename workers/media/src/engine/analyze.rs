@@ -9,26 +9,27 @@ mod packets;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ffapi_domain::media::{Analyze, Effort, MediaFacts, Metric, Window, footprint_of_frames};
-use ffmpeg_the_third::frame;
 use serde_json::{Map, Value, json};
 
+pub(super) use self::observe::observe;
 use self::{
     compare::{comparison, side_by_side},
     findings::{Comparison, add_per_frame},
     observe::{SharedFindings, add_observer},
     packets::packets,
 };
-pub(super) use self::{findings::mean, observe::observe};
 use super::{
-    TaskContext, Work,
     charge::{self, TaskCharge},
+    context::TaskContext,
     progress::ProgressReporter,
     quality,
+    work::Work,
 };
 use crate::{
     MediaError,
     heartbeat::Heartbeat,
     protocol::{ChildMessage, Report},
+    statistics::rounded,
 };
 
 /// Measures the requested metrics; video and audio are decoded once.
@@ -36,10 +37,10 @@ pub(super) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
     let heartbeat = Heartbeat::new(work.say);
     let context = TaskContext::new(work, &heartbeat);
     let facts = context.facts()?;
-    let primary = super::primary_facts(&facts)?;
+    let primary = super::context::primary_facts(&facts)?;
     (work.say)(ChildMessage::Facts(Box::new(primary.clone())));
     work.check_memory(footprint_of_frames(&facts))?;
-    request.fits(primary).map_err(super::plan_rejected)?;
+    request.fits(primary)?;
     let effort = Effort::of_analysis(request, primary);
     let task =
         TaskCharge { charged: effort.charged, is_limit: false, bytes: 0, folders: vec![], seek: 0 };
@@ -65,7 +66,7 @@ fn measure(
     result: &mut Map<String, Value>,
 ) -> Result<(), MediaError> {
     let mut flow = context.flow(facts)?;
-    let primary = super::primary_facts(facts)?;
+    let primary = super::context::primary_facts(facts)?;
     let mut observed =
         observe(&mut flow, primary, &request.metrics, context.heartbeat, Some(reporter))?;
     // Measured by FFmpeg's filters of the same names.
@@ -98,14 +99,9 @@ fn measure(
     if let Some(scores) = scores.lock().unwrap_or_else(PoisonError::into_inner).take() {
         let mut report = quality::pooled(&scores)?;
         if request.per_frame {
-            add_per_frame(&mut report, scores.iter().map(|score| json!(quality::rounded(*score))))?;
+            add_per_frame(&mut report, scores.iter().map(|score| json!(rounded(*score))))?;
         }
         result.insert(Metric::Vmaf.as_str().to_owned(), report);
     }
     observed.insert_results(primary.duration, result)
-}
-
-/// A number in the metadata that a filter added to a frame.
-fn metadata_number(frame: &frame::Frame, key: &str) -> Option<f64> {
-    frame.metadata().get(key).and_then(|text| text.trim().parse().ok())
 }

@@ -12,11 +12,14 @@ use ffapi_domain::media::{MediaFacts, Micros, Role};
 
 use ffmpeg_the_third::{Rational, Rescale, frame};
 
-use super::{MICROS, Work, demux::Reading};
+use super::{
+    packet_clock::{self, Reading},
+    work::Work,
+};
 use crate::{
     MediaError, open,
     protocol::{Needs, Permit},
-    verify,
+    units::MICROS,
 };
 
 /// The step in which media time beyond the plan is reserved: one permit request for each step.
@@ -94,7 +97,9 @@ pub(super) fn begin<'a>(
         let stated = facts.get(number).and_then(|facts| facts.duration);
         lengths.push(match (role, stated) {
             (Role::Media, Some(stated)) => Some(stated),
-            (Role::Media, None) => Some(verify::lasts(&mut open::open(file, *role)?)),
+            (Role::Media, None) => {
+                Some(packet_clock::duration_by_packets(&mut open::open(file, *role)?))
+            }
             (Role::Image | Role::Subtitle, _) => None,
         });
     }

@@ -9,15 +9,16 @@ use std::{
 };
 
 use ffapi_domain::media::{
-    AudioCodec, AudioFilter, AudioPlan, Chroma, Container, Convert, Effort, MAX_FILES, MediaFacts,
-    Micros, Plan, SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, footprint_of_plan, place,
+    AudioCodec, AudioFilter, AudioPlan, Container, Convert, Effort, MAX_FILES, MediaFacts, Plan,
+    SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, footprint_of_plan, place,
 };
 use ffmpeg_the_third::{Rational, Rescale, codec, media};
 
 use super::{
-    TaskContext, Work,
     charge::{self, TaskCharge},
+    context::TaskContext,
     copy::{self, StreamCopy},
+    encoded_packet::EncodedPacket,
     encoder::{self, EncoderSettings},
     filtergraph::{AudioGraph, VideoGraph, cue_file, text_file},
     filtering::Filtering,
@@ -29,16 +30,18 @@ use super::{
     passes::{self, PassResults},
     progress::ProgressReporter,
     target::QualityFound,
-    track::{EncodedPacket, Track},
+    track::Track,
+    work::Work,
 };
 use crate::{
     MediaError,
     cues::{self, Cues},
-    ffi::EncoderPass,
+    ffi::{self, EncoderPass},
     fonts,
     heartbeat::Heartbeat,
     open,
     protocol::{ChildMessage, PoolAssignment, Report},
+    units::{self, MICROS},
     verify::{self, Expected},
 };
 
@@ -77,7 +80,12 @@ pub(super) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
     reporter.stage("verifying");
     let mut files = verify::verify(work.output, &plan, &expected)?;
     files.extend(sidecars(&context, &plan, work.output)?);
-    Ok(Report { files, result: result(&plan.notes, quality, say), frames: expected.frames, effort })
+    Ok(Report {
+        files,
+        result: result(&plan.notes, quality, work),
+        frames: expected.frames,
+        effort,
+    })
 }
 
 /// Resolves the plan of a request for these inputs, and assigns it to a device.
@@ -87,11 +95,11 @@ pub(super) fn resolve_plan(
     work: &Work<'_>,
 ) -> Result<Plan, MediaError> {
     let plan = ffapi_domain::media::plan(request, Some(facts), work.capabilities);
-    let mut plan = plan.map_err(super::plan_rejected)?;
+    let mut plan = plan?;
     if let Some(video) = &mut plan.video {
         let devices = &work.capabilities.devices;
         let PoolAssignment { hardware, pool, .. } = work.place;
-        place(video, hardware, pool, devices, &mut plan.notes).map_err(super::plan_rejected)?;
+        place(video, hardware, pool, devices, &mut plan.notes)?;
     }
     work.check_memory(footprint_of_plan(&plan, facts))?;
     Ok(plan)
@@ -101,9 +109,9 @@ pub(super) fn resolve_plan(
 fn result(
     notes: &[String],
     quality: Option<QualityFound>,
-    say: &(dyn Fn(ChildMessage) + Sync),
+    work: &Work<'_>,
 ) -> Option<serde_json::Value> {
-    let mut result = super::log_notes(notes, say);
+    let mut result = work.log_notes(notes);
     if let Some(found) = quality {
         let result = result.get_or_insert_with(|| serde_json::json!({}));
         if let Some(fields) = result.as_object_mut() {
@@ -122,7 +130,7 @@ fn write_texts(context: &TaskContext<'_>, plan: &Plan) -> Result<Vec<String>, Me
     for (index, filter) in filters {
         if let VideoFilter::Text { text, .. } = filter {
             fs::write(text_file(context.scratch, index), text).map_err(failed)?;
-            notes.extend(missing_characters(&fonts::for_text(text).missing));
+            notes.extend(fonts::missing_characters_note(&fonts::for_text(text).missing));
         }
     }
     for (number, source) in plan.cues.iter().enumerate() {
@@ -135,61 +143,12 @@ fn write_texts(context: &TaskContext<'_>, plan: &Plan) -> Result<Vec<String>, Me
     Ok(notes)
 }
 
-/// A note on characters that are drawn as boxes, if there are any.
-pub(crate) fn missing_characters(missing: &str) -> Option<String> {
-    (!missing.is_empty()).then(|| {
-        format!("no installed font has these characters, which are drawn as boxes: {missing}")
-    })
-}
-
 fn read_cues(
     context: &TaskContext<'_>,
     source: &ffapi_domain::media::CueSource,
 ) -> Result<Cues, MediaError> {
     let (file, _) = context.input(source.input)?;
     Cues::read(open::open(file, cues::role(source))?, source)
-}
-
-/// True if the faster scaler (zscale) supports the source: 8-bit 4:2:0 with even sides.
-pub(super) fn is_planar(facts: &[MediaFacts], video: &VideoPlan) -> bool {
-    let found = facts.get(video.source.input).and_then(MediaFacts::video);
-    found.is_some_and(|(_, f)| {
-        f.bit_depth == 8
-            && f.chroma == Chroma::Quarter
-            && f.pixel_format == "yuv420p"
-            && !f.alpha
-            && f.width % 2 == 0
-            && f.height % 2 == 0
-    })
-}
-
-/// The default settings of a video encoder in addition to its plan, for a single pass.
-pub(super) fn encoder_settings<'a>(
-    time_base: Rational,
-    aspect: Rational,
-    rate: Rational,
-    video: &VideoPlan,
-    source: &'a codec::Parameters,
-    scratch: &'a Path,
-) -> EncoderSettings<'a> {
-    let planned = Rational(
-        i32::try_from(video.rate.num).unwrap_or(0),
-        i32::try_from(video.rate.den).unwrap_or(1),
-    );
-    let rate = if rate.numerator() > 0 { rate } else { planned };
-    EncoderSettings {
-        time_base,
-        aspect,
-        rate: (rate.numerator() > 0).then_some(rate),
-        source,
-        global_header: false,
-        pass: EncoderPass::Only,
-        statistics: None,
-        scratch,
-        threads: 0,
-        forced_keyframes: false,
-        frames: None,
-    }
 }
 
 /// The path that the muxer writes to: with a number pattern if each frame is a file.
@@ -279,16 +238,15 @@ impl<'env> OutputBuilder<'_, 'env> {
             });
             return self.add_copy(flow, mux, video.source, copy::kept_window(cuts), &label);
         }
-        let planar = is_planar(flow.facts(), video);
-        let graph = VideoGraph { plan: video, planar, scratch: self.context.scratch };
+        let graph = VideoGraph::of(video, flow.facts(), self.context.scratch);
         let device = hardware_probe::open_device(video)?;
         let palette = self.results.palette.as_ref();
         let (text, inputs) = graph.filtergraph();
         let mut filtering = flow.filter_on(text, inputs, palette, device.as_ref())?;
-        let (time_base, aspect, rate) = filtering.output_timing()?;
-        let parameters = super::stream_parameters(flow, video.source)?;
-        let mut settings =
-            encoder_settings(time_base, aspect, rate, video, &parameters, self.context.scratch);
+        let timing = filtering.output_timing()?;
+        let time_base = timing.time_base;
+        let parameters = flow.parameters(video.source)?;
+        let mut settings = EncoderSettings::new(timing, video, &parameters, self.context.scratch);
         settings.global_header = mux.wants_global_header();
         settings.frames = filtering.hardware_frames();
         settings.threads = self.context.threads;
@@ -301,19 +259,13 @@ impl<'env> OutputBuilder<'_, 'env> {
         let stream = mux.add(&encoder, Some(video.codec), time_base, rate, &label)?;
         self.counted = true;
         let track = Track {
-            filtering,
-            encoder,
-            time_base,
             stream,
             encoded: Some(self.encoded.clone()),
-            is_video: true,
             limit: max_frames(self.plan),
             until: self.video_end(video, time_base),
-            keyframes_every: None,
             sent: Arc::clone(&self.frames),
-            observers: vec![],
             frame_types: FrameTypePlan::new(frame_types::can_reuse(video, flow.facts())),
-            silence: None,
+            ..Track::video(filtering, encoder, time_base)
         };
         let heartbeat = self.context.heartbeat;
         flow.add_stage(move || track.run(heartbeat, None).map(|_| ()));
@@ -325,7 +277,7 @@ impl<'env> OutputBuilder<'_, 'env> {
         let duration = self.plan.duration.filter(|_| !self.plan.duration_is_estimate);
         let end = i64::try_from(duration?).ok()?;
         let variable_rate = !video.constant_rate && !self.plan.container.is_images();
-        variable_rate.then(|| end.rescale(super::MICROS, time_base))
+        variable_rate.then(|| end.rescale(MICROS, time_base))
     }
 
     fn add_audio(
@@ -352,30 +304,21 @@ impl<'env> OutputBuilder<'_, 'env> {
         let graph = AudioGraph { plan: audio, sample_format: format.name(), gain };
         let mut filtering = flow.filter(graph.filtergraph(), None)?;
         let encoder = encoder::open_audio(audio, mux.wants_global_header())?;
-        filtering.set_frame_size(crate::ffi::frame_size(&encoder));
+        filtering.set_frame_size(ffi::frame_size(&encoder));
         // The part that is kept of a video may have no audio.
         let silent = self.plan.duration.filter(|_| self.plan.video.is_some());
         let silence = silent.map(|duration| Filtering::generated_audio(&graph.silence(duration)));
         let mut silence = silence.transpose()?;
         if let Some(silence) = &mut silence {
-            silence.set_frame_size(crate::ffi::frame_size(&encoder));
+            silence.set_frame_size(ffi::frame_size(&encoder));
         }
-        let (time_base, ..) = filtering.output_timing()?;
+        let time_base = filtering.output_timing()?.time_base;
         let stream = mux.add(&encoder, None, time_base, None, &label)?;
         let track = Track {
-            filtering,
-            encoder,
-            time_base,
             stream,
             encoded: Some(self.encoded.clone()),
-            is_video: false,
-            limit: None,
-            until: None,
-            keyframes_every: None,
-            sent: Arc::new(AtomicU64::new(0)),
-            observers: vec![],
-            frame_types: FrameTypePlan::new(false),
             silence,
+            ..Track::audio(filtering, encoder, time_base)
         };
         let heartbeat = self.context.heartbeat;
         flow.add_stage(move || track.run(heartbeat, None).map(|_| ()));
@@ -397,7 +340,7 @@ impl<'env> OutputBuilder<'_, 'env> {
         let stream =
             stream.ok_or_else(|| MediaError::internal("the plan", "has no such stream"))?;
         let time_base = stream.time_base();
-        let origin = input.origin().rescale(super::MICROS, time_base);
+        let origin = input.origin().rescale(MICROS, time_base);
         let kind = match stream.parameters().medium() {
             media::Type::Audio => "audio",
             _ => "video",
@@ -474,13 +417,7 @@ fn sidecars(
         let path = output.with_extension(format!("{clean}{suffix}.vtt"));
         let failed = |error| MediaError::internal("the subtitle file", error);
         fs::write(&path, cues.to_webvtt()).map_err(failed)?;
-        made.push(crate::protocol::VerifiedFile::at_path(&path, plan.duration.map(seconds)));
+        made.push(crate::protocol::VerifiedFile::at_path(&path, plan.duration.map(units::seconds)));
     }
     Ok(made)
-}
-
-/// Microseconds as seconds, for reports.
-#[expect(clippy::cast_precision_loss, reason = "shown in seconds")]
-pub(super) fn seconds(micros: Micros) -> f64 {
-    micros as f64 / 1_000_000.0
 }

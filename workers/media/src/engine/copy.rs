@@ -3,8 +3,8 @@ use std::sync::mpsc::SyncSender;
 use ffapi_domain::media::Window;
 use ffmpeg_the_third::{Packet, Rational, Rescale};
 
-use super::{MICROS, packet_channel, track::EncodedPacket};
-use crate::{MediaError, heartbeat::Heartbeat};
+use super::{encoded_packet::EncodedPacket, packet_channel};
+use crate::{MediaError, heartbeat::Heartbeat, units::MICROS};
 
 /// Forwards the packets of a stream without re-encoding, with shifted timestamps.
 pub(super) struct StreamCopy {

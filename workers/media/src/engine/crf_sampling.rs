@@ -9,14 +9,13 @@ use std::sync::{
 use ffapi_domain::media::{MediaFacts, Micros, VideoPlan, Window};
 
 use super::{
-    TaskContext,
-    convert::{encoder_settings, is_planar},
-    encoder,
+    context::TaskContext,
+    encoded_packet::EncodedPacket,
+    encoder::{self, EncoderSettings},
     filtergraph::VideoGraph,
-    frame_types::FrameTypePlan,
     quality::core_count,
     quality_meter::QualityMeter,
-    track::{EncodedPacket, Track},
+    track::Track,
 };
 use crate::MediaError;
 
@@ -82,13 +81,11 @@ fn encode_sample(
     measure_vmaf: bool,
 ) -> Result<SampleStats, MediaError> {
     let mut flow = context.flow(facts)?;
-    let planar = is_planar(facts, video);
-    let graph = VideoGraph { plan: video, planar, scratch: context.scratch };
+    let graph = VideoGraph::of(video, facts, context.scratch);
     let mut filtering = flow.filter(graph.sample(window), None)?;
-    let (time_base, aspect, rate) = filtering.output_timing()?;
-    let parameters = super::stream_parameters(&flow, video.source)?;
-    let mut settings =
-        encoder_settings(time_base, aspect, rate, video, &parameters, context.scratch);
+    let timing = filtering.output_timing()?;
+    let parameters = flow.parameters(video.source)?;
+    let mut settings = EncoderSettings::new(timing, video, &parameters, context.scratch);
     settings.threads = context.threads;
     let encoder = encoder::open_video(video, settings)?;
     let shape = filtering.video_format()?;
@@ -99,24 +96,14 @@ fn encode_sample(
     } else {
         (vec![], None, None)
     };
-    let sent = Arc::new(AtomicU64::new(0));
     let bytes = Arc::new(AtomicU64::new(0));
     let (encoded, packets) = sync_channel::<EncodedPacket>(1);
     let track = Track {
-        filtering,
-        encoder,
-        time_base,
-        stream: 0,
         encoded: Some(encoded),
-        is_video: true,
-        limit: None,
-        until: None,
-        keyframes_every: None,
-        sent: Arc::clone(&sent),
         observers,
-        frame_types: FrameTypePlan::new(false),
-        silence: None,
+        ..Track::video(filtering, encoder, timing.time_base)
     };
+    let sent = Arc::clone(&track.sent);
     flow.add_stage(move || track.run(context.heartbeat, None).map(|_| ()));
     let counter = Arc::clone(&bytes);
     flow.add_stage(move || {

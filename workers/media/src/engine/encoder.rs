@@ -2,13 +2,15 @@
 
 mod audio;
 mod hardware;
+mod settings;
 mod video;
 
 use ffmpeg_the_third::{self as ffmpeg, Dictionary};
 
 pub(super) use self::{
     audio::{AudioEncoder, open as open_audio},
-    video::{EncoderSettings, open as open_video},
+    settings::EncoderSettings,
+    video::open as open_video,
 };
 use crate::MediaError;
 

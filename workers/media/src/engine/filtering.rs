@@ -1,17 +1,16 @@
 use ffmpeg_the_third::{self as ffmpeg, Rational, filter, frame};
 
 use super::{
-    MICROS,
     charge::{Meter, OutputCounter},
     filtergraph,
     frame_channel::FrameReceiver,
     frame_format::FrameFormat,
-    is_eagain,
 };
 use crate::{
-    MediaError, ffi,
-    ffi::{FrameColors, HardwareDevice, HardwareFrames},
+    MediaError,
+    ffi::{self, FrameColors, HardwareDevice, HardwareFrames},
     heartbeat::Heartbeat,
+    units::MICROS,
 };
 
 struct Input {
@@ -23,6 +22,16 @@ struct Input {
     /// Converts frames whose format differs from that of the first ones: the other format, and a
     /// graph.
     conform: Option<(FrameFormat, filter::Graph)>,
+}
+
+/// The timing of the frames that a filter graph outputs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OutputTiming {
+    pub(super) time_base: Rational,
+    /// Pixel aspect ratio.
+    pub(super) aspect: Rational,
+    /// Frames per second; 0 if the rate is variable or unknown.
+    pub(super) rate: Rational,
 }
 
 /// A filter graph that pulls frames from its inputs as it needs them.
@@ -65,16 +74,20 @@ impl<'env> Filtering<'env> {
 
     /// The same graph, with its output charged by `meter`.
     pub(super) fn charged(mut self, meter: &'env Meter<'env>) -> Result<Self, MediaError> {
-        let (time_base, ..) = self.output_timing()?;
+        let time_base = self.output_timing()?.time_base;
         self.counter = Some(meter.output_counter(time_base));
         Ok(self)
     }
 
-    /// Time base, pixel aspect ratio and frame rate of the output.
-    pub(super) fn output_timing(&mut self) -> Result<(Rational, Rational, Rational), MediaError> {
+    /// The timing of the output.
+    pub(super) fn output_timing(&mut self) -> Result<OutputTiming, MediaError> {
         let sink = self.graph.get("out");
         let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no output"))?;
-        Ok((ffi::sink_time_base(&sink), ffi::sink_pixel_aspect(&sink), ffi::sink_frame_rate(&sink)))
+        Ok(OutputTiming {
+            time_base: ffi::sink_time_base(&sink),
+            aspect: ffi::sink_pixel_aspect(&sink),
+            rate: ffi::sink_frame_rate(&sink),
+        })
     }
 
     /// The time base of the first input.
@@ -84,7 +97,7 @@ impl<'env> Filtering<'env> {
 
     /// The format of the output frames of a video graph.
     pub(super) fn video_format(&mut self) -> Result<FrameFormat, MediaError> {
-        let (time_base, aspect, rate) = self.output_timing()?;
+        let OutputTiming { time_base, aspect, rate } = self.output_timing()?;
         let sink = self.graph.get("out");
         let sink = sink.ok_or_else(|| MediaError::internal("the filters", "have no output"))?;
         let (width, height, format) = ffi::sink_video_format(&sink);
@@ -123,7 +136,7 @@ impl<'env> Filtering<'env> {
                     return Ok(Some(frame));
                 }
                 Err(ffmpeg::Error::Eof) => return Ok(None),
-                Err(error) if is_eagain(error) => {}
+                Err(error) if ffi::is_eagain(error) => {}
                 Err(error) => return Err(MediaError::internal("the filters failed", error)),
             }
             let Some(number) = self.most_requested() else { return Ok(None) };
@@ -220,7 +233,7 @@ impl Input {
             };
             match result {
                 Ok(()) => out.push(frame),
-                Err(error) if is_eagain(error) => return Ok(out),
+                Err(error) if ffi::is_eagain(error) => return Ok(out),
                 Err(error) => return Err(failed(error)),
             }
         }

@@ -1,10 +1,12 @@
 use std::thread;
 
 use ffapi_domain::media::{MediaFacts, Source, Window};
+use ffmpeg_the_third::{self as ffmpeg, codec};
 
 use super::{
     charge::Meter,
-    decode::{Decode, Decoding},
+    decode::Decode,
+    decoding::Decoding,
     demux,
     filtergraph::GraphInput,
     filtering::Filtering,
@@ -14,7 +16,7 @@ use super::{
 };
 use crate::{
     MediaError,
-    ffi::{HardwareDevice, Input},
+    ffi::{self, HardwareDevice, Input},
     heartbeat::Heartbeat,
 };
 
@@ -74,6 +76,15 @@ impl<'env> Flow<'env> {
     /// An input, to inspect before the pipeline runs.
     pub(super) fn input(&self, number: usize) -> Result<&Input, MediaError> {
         self.inputs.get(number).ok_or_else(|| MediaError::internal("the plan", "has no such input"))
+    }
+
+    /// The codec parameters that the container states for a stream.
+    pub(super) fn parameters(&self, source: Source) -> Result<codec::Parameters, MediaError> {
+        let missing = |error: ffmpeg::Error| MediaError::internal("the plan's stream", error);
+        let index = usize::try_from(source.stream).unwrap_or(usize::MAX);
+        let stream = self.input(source.input)?.context.stream(index);
+        let stream = stream.ok_or_else(|| missing(ffmpeg::Error::StreamNotFound))?;
+        ffi::copy_parameters(&stream).map_err(missing)
     }
 
     /// The facts of the inputs.

@@ -4,14 +4,23 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use ffmpeg_the_third::frame;
 
-use super::{decode::Decoding, frame_format::FrameFormat};
+use super::frame_format::FrameFormat;
 use crate::{MediaError, ffi, heartbeat::Heartbeat};
+
+/// What makes the frames of a stream.
+pub(super) trait FrameSource: Send {
+    /// The next frame; `None` at the end.
+    ///
+    /// # Errors
+    /// If the source fails.
+    fn next(&mut self, heartbeat: &Heartbeat<'_>) -> Result<Option<frame::Frame>, MediaError>;
+}
 
 /// A message in the channel.
 enum FrameMessage {
     Frame(frame::Frame),
-    /// The decoder of all remaining frames: the receiver decodes them itself.
-    Decoder(Box<Decoding>),
+    /// The source of all remaining frames: the receiver runs it itself.
+    Source(Box<dyn FrameSource>),
 }
 
 /// The sending half.
@@ -21,7 +30,7 @@ pub(super) struct FrameSender(SyncSender<FrameMessage>);
 pub(super) struct FrameReceiver {
     pub(super) shape: FrameFormat,
     messages: Receiver<FrameMessage>,
-    decoder: Option<Box<Decoding>>,
+    source: Option<Box<dyn FrameSource>>,
 }
 
 impl FrameSender {
@@ -35,10 +44,10 @@ impl FrameSender {
         ffi::share(frame).is_ok_and(|frame| self.send(frame))
     }
 
-    /// Moves the decoder to the receiver, which then decodes on its own thread.
-    pub(super) fn hand_over(self, decoder: Decoding) {
+    /// Moves a decoder to the receiver, which then decodes on its own thread.
+    pub(super) fn hand_over(self, decoder: impl FrameSource + 'static) {
         // Without a receiver the frames are not needed.
-        let _ = self.0.send(FrameMessage::Decoder(Box::new(decoder)));
+        let _ = self.0.send(FrameMessage::Source(Box::new(decoder)));
     }
 }
 
@@ -46,7 +55,7 @@ impl FrameReceiver {
     /// A channel in which `capacity` frames can be queued (at least 1).
     pub(super) fn new(capacity: usize, shape: FrameFormat) -> (FrameSender, Self) {
         let (send, messages) = sync_channel(capacity.max(1));
-        (FrameSender(send), Self { shape, messages, decoder: None })
+        (FrameSender(send), Self { shape, messages, source: None })
     }
 
     /// The next frame; `None` at the end.
@@ -54,15 +63,15 @@ impl FrameReceiver {
         &mut self,
         heartbeat: &Heartbeat<'_>,
     ) -> Result<Option<frame::Frame>, MediaError> {
-        if self.decoder.is_none() {
+        if self.source.is_none() {
             match self.messages.recv() {
                 Ok(FrameMessage::Frame(frame)) => return Ok(Some(frame)),
-                Ok(FrameMessage::Decoder(decoder)) => self.decoder = Some(decoder),
+                Ok(FrameMessage::Source(source)) => self.source = Some(source),
                 Err(_) => return Ok(None),
             }
         }
-        match &mut self.decoder {
-            Some(decoder) => decoder.next(heartbeat),
+        match &mut self.source {
+            Some(source) => source.next(heartbeat),
             None => Ok(None),
         }
     }

@@ -8,8 +8,11 @@ use ffapi_domain::media::{
 use ffmpeg_the_third::{Packet, Rational, codec, format::Pixel, frame};
 
 use super::{
-    convert::encoder_settings, encoder, filtergraph::VideoGraph, filtering::Filtering,
-    frame_channel::FrameReceiver, frame_format::FrameFormat,
+    encoder::{self, EncoderSettings},
+    filtergraph::VideoGraph,
+    filtering::Filtering,
+    frame_channel::FrameReceiver,
+    frame_format::FrameFormat,
 };
 use crate::{
     MediaError,
@@ -45,9 +48,9 @@ pub(crate) fn probe_encoder(pool: Pool, device: &str, codec: VideoCodec) -> Resu
     let opened = open_device(&plan)?;
     let (filtergraph, _) = graph.filtergraph();
     let mut filtering = Filtering::build_on(&filtergraph, vec![test_frames()], opened.as_ref())?;
-    let (time_base, aspect, rate) = filtering.output_timing()?;
+    let timing = filtering.output_timing()?;
     let parameters = codec::Parameters::new();
-    let mut settings = encoder_settings(time_base, aspect, rate, &plan, &parameters, Path::new(""));
+    let mut settings = EncoderSettings::new(timing, &plan, &parameters, Path::new(""));
     settings.frames = filtering.hardware_frames();
     let mut encoder = encoder::open_video(&plan, settings)?;
     let failed = |error| MediaError::internal("the device does not encode", error);

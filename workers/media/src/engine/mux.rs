@@ -10,8 +10,8 @@ use ffmpeg_the_third::{
     self as ffmpeg, Dictionary, Packet, Rational, Rescale, codec, format, media,
 };
 
-use super::{MICROS, packet_span::PacketSpan, progress::ProgressReporter, track::EncodedPacket};
-use crate::{MediaError, ffi};
+use super::{encoded_packet::EncodedPacket, packet_span::PacketSpan, progress::ProgressReporter};
+use crate::{MediaError, ffi, units::MICROS};
 
 /// The tag of HEVC; Apple's players support no other.
 const HVC1: [u8; 4] = *b"hvc1";

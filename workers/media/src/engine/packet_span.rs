@@ -1,7 +1,7 @@
 use ffapi_domain::media::Micros;
 use ffmpeg_the_third::{Packet, Rational, Rescale};
 
-use super::MICROS;
+use crate::units::MICROS;
 
 /// The time that packets cover: from the start of the first to the end of the last one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

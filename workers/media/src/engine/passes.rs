@@ -2,11 +2,7 @@
 
 use std::{
     ffi::CString,
-    path::Path,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
 use ffapi_domain::media::{
@@ -15,14 +11,12 @@ use ffapi_domain::media::{
 use ffmpeg_the_third::{Rescale, frame};
 
 use super::{
-    MICROS, TaskContext,
-    convert::{encoder_settings, is_planar},
-    encoder,
+    context::TaskContext,
+    encoder::{self, EncoderSettings},
     filtergraph::{AudioGraph, Gain, VideoGraph, motion_file},
     filtering::Filtering,
     frame_channel::StaticFrame,
     frame_format::FrameFormat,
-    frame_types::FrameTypePlan,
     progress::ProgressReporter,
     target::{self, QualityFound},
     track::Track,
@@ -30,6 +24,7 @@ use super::{
 use crate::{
     MediaError,
     ffi::{self, EncoderPass, FrameColors},
+    units::MICROS,
 };
 
 /// The results of the analysis passes.
@@ -92,8 +87,7 @@ pub(super) fn run(
         results.gains.push(gain.flatten());
     }
     if let Some(video) = &plan.video {
-        let graph =
-            VideoGraph { plan: video, planar: is_planar(facts, video), scratch: context.scratch };
+        let graph = VideoGraph::of(video, facts, context.scratch);
         if let Some(index) = motion_at(video) {
             next("following the camera");
             let detect = format!(
@@ -132,7 +126,7 @@ fn analyze(
 ) -> Result<(), MediaError> {
     let mut flow = context.flow(facts)?;
     let mut filtering = flow.filter(filtergraph, None)?;
-    let (time_base, ..) = filtering.output_timing()?;
+    let time_base = filtering.output_timing()?.time_base;
     flow.add_stage(move || {
         while let Some(frame) = filtering.next(context.heartbeat)? {
             let at = frame.pts().unwrap_or(0).rescale(time_base, MICROS);
@@ -260,31 +254,16 @@ fn statistics(
     reporter: &ProgressReporter<'_>,
 ) -> Result<Option<CString>, MediaError> {
     let found = Arc::new(Mutex::new(None));
-    let sent = Arc::new(AtomicU64::new(0));
     let mut flow = context.flow(facts)?;
     let mut filtering = flow.filter(graph.filtergraph(), None)?;
-    let (time_base, aspect, rate) = filtering.output_timing()?;
-    let parameters = super::stream_parameters(&flow, video.source)?;
-    let mut settings =
-        encoder_settings(time_base, aspect, rate, video, &parameters, context.scratch);
+    let timing = filtering.output_timing()?;
+    let parameters = flow.parameters(video.source)?;
+    let mut settings = EncoderSettings::new(timing, video, &parameters, context.scratch);
     settings.pass = EncoderPass::First;
     settings.threads = context.threads;
     let encoder = encoder::open_video(video, settings)?;
-    let track = Track {
-        filtering,
-        encoder,
-        time_base,
-        stream: 0,
-        encoded: None,
-        is_video: true,
-        limit: None,
-        until: None,
-        keyframes_every: None,
-        sent: Arc::clone(&sent),
-        observers: vec![],
-        frame_types: FrameTypePlan::new(false),
-        silence: None,
-    };
+    let track = Track::video(filtering, encoder, timing.time_base);
+    let sent = Arc::clone(&track.sent);
     let target = Arc::clone(&found);
     flow.add_stage(move || {
         let statistics = track.run(context.heartbeat, Some(reporter))?;
@@ -297,9 +276,4 @@ fn statistics(
     }
     let found = found.lock().unwrap_or_else(PoisonError::into_inner).take();
     Ok(found)
-}
-
-/// The folder for scratch files, relative to the slot.
-pub(super) fn scratch() -> &'static Path {
-    Path::new("out/.scratch")
 }

@@ -3,13 +3,14 @@ use ffmpeg_the_third::Rescale;
 use serde_json::json;
 
 use super::{
-    MICROS, Work,
     scan::{self, ScanLimit},
+    work::Work,
 };
 use crate::{
     MediaError,
     heartbeat::Heartbeat,
     protocol::{ChildMessage, Report},
+    units::MICROS,
 };
 
 /// Probes a file: its headers, and the keyframe interval from its packets.
@@ -45,7 +46,7 @@ pub(super) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
                 [a, b] => u64::try_from(b.saturating_sub(*a)).ok(),
                 _ => None,
             });
-            detail.keyframe_interval = gaps.max().map(super::convert::seconds);
+            detail.keyframe_interval = gaps.max().map(crate::units::seconds);
         }
     }
     let mut result = facts.within(FactsLimits::OF_PROBE).shown();

@@ -5,8 +5,17 @@ use std::num::NonZero;
 use ffmpeg_the_third::{Rescale, frame};
 use serde_json::{Value, json};
 
-use super::{MICROS, filtering::Filtering, measure::Measure};
-use crate::{MediaError, ffi::Vmaf, heartbeat::Heartbeat};
+use super::{
+    filtering::{Filtering, OutputTiming},
+    measure::Measure,
+};
+use crate::{
+    MediaError,
+    ffi::Vmaf,
+    heartbeat::Heartbeat,
+    statistics::{mean, rounded},
+    units::MICROS,
+};
 
 /// Two videos of the same size, frame rate and bit depth, each starting at 0, to be compared.
 pub(super) struct SideBySide<'env> {
@@ -33,8 +42,8 @@ impl SideBySide<'_> {
         mut on_frame: impl FnMut(u64),
     ) -> Result<Vec<f64>, MediaError> {
         let mut measure: Option<Measure> = None;
-        let (distorted_base, ..) = self.distorted.output_timing()?;
-        let (base, _, rate) = self.reference.output_timing()?;
+        let distorted_base = self.distorted.output_timing()?.time_base;
+        let OutputTiming { time_base: base, rate, .. } = self.reference.output_timing()?;
         let frame_duration = match (rate.numerator(), rate.denominator()) {
             (num, den) if num > 0 && den > 0 => i64::from(den) * 1_000_000 / i64::from(num),
             _ => 40_000,
@@ -83,7 +92,7 @@ pub(super) fn pooled(scores: &[f64]) -> Result<Value, MediaError> {
     Ok(json!({
         "model": Vmaf::MODEL,
         "frames": scores.len(),
-        "mean": rounded(super::analyze::mean(scores.iter().copied())),
+        "mean": rounded(mean(scores.iter().copied())),
         "harmonic_mean": rounded(harmonic_mean(scores)),
         "min": percentile(0),
         "max": percentile(100),
@@ -99,10 +108,5 @@ pub(super) fn pooled(scores: &[f64]) -> Result<Value, MediaError> {
 
 /// The harmonic mean as defined by libvmaf: of scores plus one, so that a 0 does not dominate.
 pub(super) fn harmonic_mean(scores: &[f64]) -> f64 {
-    1.0 / super::analyze::mean(scores.iter().map(|score| 1.0 / (score + 1.0))) - 1.0
-}
-
-/// Rounded to six decimal places.
-pub(super) fn rounded(value: f64) -> f64 {
-    (value * 1e6).round() / 1e6
+    1.0 / mean(scores.iter().map(|score| 1.0 / (score + 1.0))) - 1.0
 }

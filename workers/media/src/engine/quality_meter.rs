@@ -8,13 +8,12 @@ use std::sync::{
 use ffmpeg_the_third::{self as ffmpeg, codec};
 
 use super::{
+    encoded_packet::EncodedPacket,
     filtering::Filtering,
     flow::Flow,
     frame_channel::{FrameReceiver, FrameSender},
     frame_format::FrameFormat,
-    is_eagain,
     quality::SideBySide,
-    track::EncodedPacket,
 };
 use crate::{
     MediaError,
@@ -146,7 +145,7 @@ fn send_frames(
         match decoder.receive_frame(&mut frame) {
             Ok(()) => {}
             Err(ffmpeg::Error::Eof) => return Ok(true),
-            Err(error) if is_eagain(error) => return Ok(true),
+            Err(error) if ffi::is_eagain(error) => return Ok(true),
             Err(error) => return Err(failed(error)),
         }
         frame.set_pts(frame.timestamp());

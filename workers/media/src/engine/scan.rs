@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use ffapi_domain::media::{MediaFacts, Role, StreamFacts, Unusable};
 use ffmpeg_the_third::{Packet, Rational, Rescale};
 
-use super::MICROS;
-use crate::{MediaError, ffi::Input, file::OpenFile, heartbeat::Heartbeat, open, probe};
+use crate::{
+    MediaError, ffi::Input, file::OpenFile, heartbeat::Heartbeat, open, probe, units::MICROS,
+};
 
 /// Stated durations that differ less than this from what the packets cover are kept, in
 /// microseconds: they exclude the padding of audio codecs.

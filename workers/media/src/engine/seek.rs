@@ -1,7 +1,6 @@
 use ffmpeg_the_third::Rescale;
 
-use super::MICROS;
-use crate::{MediaError, ffi::Input};
+use crate::{MediaError, ffi::Input, units::MICROS};
 
 /// How far before the target a keyframe is searched, in microseconds.
 const STEPS_BACK: [i64; 5] = [0, 3_000_000, 12_000_000, 60_000_000, 300_000_000];

@@ -1,8 +1,7 @@
 use ffapi_domain::media::Window;
 use ffmpeg_the_third::{Rational, Rescale, frame};
 
-use super::MICROS;
-use crate::ffi;
+use crate::{ffi, units::MICROS};
 
 /// A frame that comes later than this after the start leaves the one before it on display, in
 /// microseconds.

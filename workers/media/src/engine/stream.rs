@@ -19,11 +19,12 @@ use self::{
     stream_pipeline::{EncodedOutput, StreamPipeline},
 };
 use super::{
-    TaskContext, Work,
     charge::{self, TaskCharge},
+    context::TaskContext,
     package::Packaged,
     progress::ProgressReporter,
     quality,
+    work::Work,
 };
 use crate::{
     MediaError,
@@ -37,7 +38,7 @@ pub(super) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
     let heartbeat = Heartbeat::new(work.say);
     let context = TaskContext::new(work, &heartbeat);
     let facts = context.facts()?;
-    (work.say)(ChildMessage::Facts(Box::new(super::primary_facts(&facts)?.clone())));
+    (work.say)(ChildMessage::Facts(Box::new(super::context::primary_facts(&facts)?.clone())));
     let plan = resolve_plan(request, &context, &facts, work)?;
     (work.say)(ChildMessage::PlannedStream(Box::new(plan.clone())));
     let effort = Effort::of_stream(&plan, facts.first());
@@ -123,8 +124,7 @@ pub(super) fn resolve_plan(
     work: &Work<'_>,
 ) -> Result<StreamPlan, MediaError> {
     let plan = |complexity| {
-        plan_stream(request, Some(facts), complexity, work.capabilities)
-            .map_err(super::plan_rejected)
+        plan_stream(request, Some(facts), complexity, work.capabilities).map_err(MediaError::from)
     };
     // An impossible request is rejected before any sample is encoded.
     let default_plan = plan(None)?;
@@ -136,7 +136,7 @@ pub(super) fn resolve_plan(
     work.check_memory(footprint_of_stream(&plan, facts))?;
     if let Some(hardware) = work.place.hardware.filter(|hardware| hardware.prefer != Pool::Cpu) {
         let reason = "segments begin at forced keyframes, which only the CPU encoders support";
-        hardware.without(reason, &mut plan.notes).map_err(super::plan_rejected)?;
+        hardware.without(reason, &mut plan.notes)?;
     }
     Ok(plan)
 }
@@ -157,7 +157,7 @@ fn result(
     if !vmaf.is_empty() {
         metrics.insert(Metric::Vmaf.as_str().to_owned(), Value::Object(vmaf));
     }
-    let mut result = super::log_notes(&plan.notes, work.say);
+    let mut result = work.log_notes(&plan.notes);
     if !metrics.is_empty() {
         let result = result.get_or_insert_with(|| json!({}));
         if let Some(fields) = result.as_object_mut() {

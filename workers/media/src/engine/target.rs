@@ -4,13 +4,14 @@ use ffapi_domain::media::{MediaFacts, Micros, Plan, VideoFilter, VideoPlan, Wind
 use serde_json::{Value, json};
 
 use super::{
-    TaskContext,
-    analyze::mean,
+    context::TaskContext,
     crf_sampling::{self, sample_windows},
     progress::ProgressReporter,
-    quality::rounded,
 };
-use crate::MediaError;
+use crate::{
+    MediaError,
+    statistics::{mean, rounded},
+};
 
 /// Maximum number of CRFs that are tried.
 const MAX_ATTEMPTS: usize = 8;
@@ -76,7 +77,7 @@ pub(super) fn search(
         "crf": taken.crf,
         "vmaf": rounded(taken.vmaf),
         "samples": samples.len(),
-        "sampled_seconds": super::convert::seconds(sampled.min(plan.duration.unwrap_or(sampled))),
+        "sampled_seconds": crate::units::seconds(sampled.min(plan.duration.unwrap_or(sampled))),
         "tried": each,
     });
     Ok(QualityFound { crf: taken.crf, report })

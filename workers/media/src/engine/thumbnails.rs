@@ -12,11 +12,12 @@ use ffapi_domain::{
 
 pub(super) use self::renderer::{CANDIDATES, ThumbnailRenderer};
 use super::{
-    Work, convert,
+    convert,
     frame_channel::StaticFrame,
     frame_seeker::FrameSeeker,
     progress::ProgressReporter,
     scan::{self, ScanLimit},
+    work::Work,
 };
 use crate::{
     MediaError,
@@ -43,7 +44,7 @@ pub(super) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
     let still = (facts.is_image() || cover.is_some()).then_some(1);
     let duration = still.or(stream.duration).or(facts.duration);
     let folder = work.output.parent().unwrap_or(Path::new("out"));
-    let plan = request.plan(duration).map_err(super::plan_rejected)?;
+    let plan = request.plan(duration)?;
     let renderer = ThumbnailRenderer::open(request, plan, video, DEFAULT_WIDTH, folder, &heartbeat);
     let times = renderer.plan().times.clone();
     let mut extractor = ThumbnailExtractor {
@@ -90,7 +91,7 @@ fn animated(request: &Thumbnails, work: &Work<'_>) -> Result<Report, MediaError>
     const DURATION: u64 = 3_000_000;
     let (file, _) = work.primary_input()?;
     let (facts, _) = scan::probe(file, ScanLimit::Whole, &Heartbeat::new(work.say))?;
-    let plan = request.plan(facts.duration).map_err(super::plan_rejected)?;
+    let plan = request.plan(facts.duration)?;
     let start = plan.times.first().copied().unwrap_or(0);
     let extension = request.image_format().extension();
     let width = request.width.or(request.height.is_none().then_some(320));

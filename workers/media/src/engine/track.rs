@@ -10,18 +10,10 @@ use std::{
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, encoder, frame};
 
 use super::{
-    MICROS, filtering::Filtering, frame_channel::FrameSender, frame_types::FrameTypePlan,
-    is_eagain, progress::ProgressReporter,
+    encoded_packet::EncodedPacket, filtering::Filtering, frame_channel::FrameSender,
+    frame_types::FrameTypePlan, progress::ProgressReporter,
 };
-use crate::{MediaError, ffi, heartbeat::Heartbeat};
-
-/// A packet on its way to a muxer.
-pub(super) struct EncodedPacket {
-    pub(super) packet: Packet,
-    /// Index of the stream in the output.
-    pub(super) stream: usize,
-    pub(super) time_base: Rational,
-}
+use crate::{MediaError, ffi, heartbeat::Heartbeat, units::MICROS};
 
 /// Filters and encodes one stream of the output.
 pub(super) struct Track<'env> {
@@ -31,7 +23,7 @@ pub(super) struct Track<'env> {
     pub(super) stream: usize,
     /// `None` for an analysis pass without output.
     pub(super) encoded: Option<SyncSender<EncodedPacket>>,
-    pub(super) is_video: bool,
+    pub(super) kind: TrackKind,
     /// Maximum number of frames.
     pub(super) limit: Option<u64>,
     /// End of a video of variable frame rate, in `time_base`.
@@ -48,6 +40,57 @@ pub(super) struct Track<'env> {
     pub(super) silence: Option<Filtering<'env>>,
 }
 
+/// What the frames of a track are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TrackKind {
+    Video,
+    Audio,
+}
+
+impl<'env> Track<'env> {
+    /// A track of video from its first to its last frame, whose packets are discarded.
+    /// `time_base` is that of the frames and packets.
+    pub(super) fn video(
+        filtering: Filtering<'env>,
+        encoder: encoder::Encoder,
+        time_base: Rational,
+    ) -> Self {
+        Self::new(TrackKind::Video, filtering, encoder, time_base)
+    }
+
+    /// The same for audio.
+    pub(super) fn audio(
+        filtering: Filtering<'env>,
+        encoder: encoder::Encoder,
+        time_base: Rational,
+    ) -> Self {
+        Self::new(TrackKind::Audio, filtering, encoder, time_base)
+    }
+
+    fn new(
+        kind: TrackKind,
+        filtering: Filtering<'env>,
+        encoder: encoder::Encoder,
+        time_base: Rational,
+    ) -> Self {
+        Self {
+            filtering,
+            encoder,
+            time_base,
+            stream: 0,
+            encoded: None,
+            kind,
+            limit: None,
+            until: None,
+            keyframes_every: None,
+            sent: Arc::default(),
+            observers: vec![],
+            frame_types: FrameTypePlan::new(false),
+            silence: None,
+        }
+    }
+}
+
 impl Track<'_> {
     /// Encodes until the frames end or the receiver is closed; without any frame, the encoder is not
     /// used. Returns the statistics of a first pass. `reporter` is for a track without a muxer, which would report its progress.
@@ -60,7 +103,7 @@ impl Track<'_> {
         let mut last_frame = None;
         let mut next_key = 0;
         while let Some(frame) = self.next_frame(heartbeat)? {
-            let key = if self.is_video {
+            let key = if self.kind == TrackKind::Video {
                 // Frames with equal timestamps would make the file unplayable.
                 let pts = frame.pts();
                 if pts.is_none() || (last.is_some() && pts <= last) {
@@ -178,7 +221,7 @@ impl Track<'_> {
             match self.encoder.receive_packet(&mut packet) {
                 Ok(()) => {}
                 Err(ffmpeg::Error::Eof) => return Ok(true),
-                Err(error) if is_eagain(error) => return Ok(true),
+                Err(error) if ffi::is_eagain(error) => return Ok(true),
                 Err(error) => return Err(failed(error)),
             }
             self.frame_types.publish(&packet);

@@ -12,6 +12,7 @@ use crate::{
     file::OpenFile,
     stated_size::StatedSize,
     timeline::{MAX_START_DISTANCE, StreamTiming, Timeline},
+    units::MICROS,
 };
 
 /// An input that reads one open file and cannot open any other.
@@ -32,8 +33,6 @@ pub(crate) struct Input {
 
 /// Streams of a file; one with more is rejected.
 const MAX_STREAMS: usize = 64;
-
-const MICROS: Rational = Rational(1, 1_000_000);
 
 /// A demuxer that is chosen without probing the content.
 #[derive(Debug, Clone, Copy)]

@@ -4,8 +4,8 @@ use std::{path::Path, thread};
 
 use ffmpeg_the_third::{self as ffmpeg, Rescale, codec};
 
-use super::{Counted, MICROS, mismatch};
-use crate::{MediaError, engine, ffi, ffi::Input, open};
+use super::{Counted, mismatch};
+use crate::{MediaError, ffi, ffi::Input, open, units::MICROS};
 
 fn broken(error: ffmpeg::Error) -> MediaError {
     mismatch(format!("the output does not decode: {error}"))
@@ -165,7 +165,7 @@ fn drain(decoder: &mut codec::decoder::Opened) -> Result<u64, MediaError> {
         match decoder.receive_frame(&mut frame) {
             Ok(()) => decoded = decoded.saturating_add(1),
             Err(ffmpeg::Error::Eof) => return Ok(decoded),
-            Err(error) if engine::is_eagain(error) => return Ok(decoded),
+            Err(error) if ffi::is_eagain(error) => return Ok(decoded),
             Err(error) => return Err(broken(error)),
         }
     }

@@ -2,8 +2,13 @@ use ffapi_domain::media::Metric;
 use ffmpeg_the_third::frame;
 use serde_json::{Value, json};
 
-use super::{super::quality::rounded, metadata_number};
-use crate::MediaError;
+use crate::statistics::mean;
+use crate::{MediaError, statistics::rounded};
+
+/// A number in the metadata that a filter added to a frame.
+fn metadata_number(frame: &frame::Frame, key: &str) -> Option<f64> {
+    frame.metadata().get(key).and_then(|text| text.trim().parse().ok())
+}
 
 /// Collects the values of a metric from frames.
 pub(super) trait Findings: Send {
@@ -15,12 +20,6 @@ pub(super) trait Findings: Send {
 
 /// The maximum number of per-frame values in a job's result.
 const MAX_FRAMES: usize = 100_000;
-
-/// The arithmetic mean; 0 if there are no values.
-pub(in crate::engine) fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (count, sum) = values.fold((0.0, 0.0), |(count, sum), value| (count + 1.0, sum + value));
-    sum / f64::max(count, 1.0)
-}
 
 /// Adds `per_frame`, the value of each frame, to a result.
 pub(super) fn add_per_frame(

@@ -9,10 +9,9 @@ use serde_json::{Map, Value};
 use super::findings::{Complexity, Findings, Intervals, Loudness, Scenes};
 use crate::{
     MediaError,
-    engine::{
-        MICROS, convert::seconds, filtergraph::GraphInput, flow::Flow, progress::ProgressReporter,
-    },
+    engine::{filtergraph::GraphInput, flow::Flow, progress::ProgressReporter},
     heartbeat::Heartbeat,
+    units::{MICROS, seconds},
 };
 
 /// The findings that are collected while a flow runs.
@@ -107,7 +106,7 @@ pub(super) fn add_observer<'env>(
     reporter: Option<&'env ProgressReporter<'env>>,
 ) -> Result<(), MediaError> {
     let mut filtering = flow.filter(filtergraph, None)?;
-    let (time_base, ..) = filtering.output_timing()?;
+    let time_base = filtering.output_timing()?.time_base;
     flow.add_stage(move || {
         while let Some(frame) = filtering.next(heartbeat)? {
             let at =

@@ -4,12 +4,13 @@ use ffapi_domain::media::{Analyze, MediaFacts, Metric};
 use ffmpeg_the_third::Rescale;
 use serde_json::{Map, Value, json};
 
-use super::mean;
 use crate::{
     MediaError,
-    engine::{MICROS, Work, convert::seconds},
+    engine::work::Work,
     heartbeat::Heartbeat,
     open,
+    statistics::mean,
+    units::{MICROS, seconds},
 };
 
 /// A day: the maximum number of seconds of a bitrate curve, since timestamps may be false.

@@ -1,34 +1,13 @@
-use std::{ffi::CString, path::Path};
+use std::path::Path;
 
 use ffapi_domain::media::{Fields, Preset, RateControl, VideoCodec, VideoPlan};
-use ffmpeg_the_third::{self as ffmpeg, Dictionary, Rational, codec, encoder, format};
+use ffmpeg_the_third::{self as ffmpeg, Dictionary, codec, encoder, format};
 
-use super::{broken, check_all_consumed, hardware};
+use super::{EncoderSettings, broken, check_all_consumed, hardware};
 use crate::{
     MediaError,
-    ffi::{self, Colors, EncoderPass, HardwareFrames},
+    ffi::{self, Colors, EncoderPass},
 };
-
-/// The settings of a video encoder that are not in its plan.
-pub(in crate::engine) struct EncoderSettings<'a> {
-    pub(in crate::engine) time_base: Rational,
-    pub(in crate::engine) aspect: Rational,
-    /// Frames per second; `None` for a variable frame rate.
-    pub(in crate::engine) rate: Option<Rational>,
-    pub(in crate::engine) source: &'a codec::Parameters,
-    pub(in crate::engine) global_header: bool,
-    pub(in crate::engine) pass: EncoderPass,
-    /// The statistics of the first pass, for the second.
-    pub(in crate::engine) statistics: Option<CString>,
-    /// The folder for encoders that write their statistics to a file.
-    pub(in crate::engine) scratch: &'a Path,
-    /// 0 lets the encoder choose.
-    pub(in crate::engine) threads: u16,
-    /// True if keyframes are only where they are requested; decoding can start at each of them.
-    pub(in crate::engine) forced_keyframes: bool,
-    /// The hardware frame pool of the input; `None` if frames are in memory.
-    pub(in crate::engine) frames: Option<HardwareFrames>,
-}
 
 /// Opens a video encoder.
 pub(in crate::engine) fn open(

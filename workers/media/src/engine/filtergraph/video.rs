@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use ffapi_domain::media::{
-    Adjust, Axis, Fields, Hdr, Matrix, Paint, Pool, Position, Segment, Source, VideoCodec,
-    VideoFacts, VideoFilter, VideoPlan, Window,
+    Adjust, Axis, Chroma, Fields, Hdr, Matrix, MediaFacts, Paint, Pool, Position, Segment, Source,
+    VideoCodec, VideoFacts, VideoFilter, VideoPlan, Window,
 };
 
 use super::{GraphBuilder, GraphInput, during, seconds, window};
@@ -18,7 +18,16 @@ pub(in crate::engine) struct VideoGraph<'a> {
     pub(in crate::engine) scratch: &'a Path,
 }
 
-impl VideoGraph<'_> {
+impl<'a> VideoGraph<'a> {
+    /// The graph of a video of the inputs that `facts` describes.
+    pub(in crate::engine) fn of(
+        plan: &'a VideoPlan,
+        facts: &[MediaFacts],
+        scratch: &'a Path,
+    ) -> Self {
+        Self { plan, planar: is_planar(facts, plan), scratch }
+    }
+
     /// All filters, with output in the format of the encoder.
     pub(in crate::engine) fn filtergraph(&self) -> (String, Vec<GraphInput>) {
         let mut builder = GraphBuilder::default();
@@ -208,6 +217,19 @@ impl VideoGraph<'_> {
             VideoFilter::Overlay { .. } | VideoFilter::Concat(_) => "null".to_owned(),
         }
     }
+}
+
+/// True if the faster scaler (zscale) supports the source: 8-bit 4:2:0 with even sides.
+fn is_planar(facts: &[MediaFacts], video: &VideoPlan) -> bool {
+    let found = facts.get(video.source.input).and_then(MediaFacts::video);
+    found.is_some_and(|(_, f)| {
+        f.bit_depth == 8
+            && f.chroma == Chroma::Quarter
+            && f.pixel_format == "yuv420p"
+            && !f.alpha
+            && f.width % 2 == 0
+            && f.height % 2 == 0
+    })
 }
 
 /// FFmpeg's names of a matrix: for the scaler, and for the properties of frames.

@@ -12,9 +12,9 @@ use ffmpeg_the_third::{self as ffmpeg, Dictionary, Packet, Rational, Rescale, co
 use super::{SingleFileHead, boxes, segment_file, sidx};
 use crate::{
     MediaError,
-    engine::{MICROS, mux},
-    ffi,
-    ffi::MemoryOutput,
+    engine::mux,
+    ffi::{self, MemoryOutput},
+    units::MICROS,
 };
 
 /// A segment of a stream.
@@ -232,7 +232,7 @@ impl Segmenter {
         let offset = self.written;
         let size = self.write_segment(&bytes, number)?;
         let duration = u64::try_from(until.saturating_sub(start)).unwrap_or(0);
-        let duration = crate::engine::convert::seconds(duration);
+        let duration = crate::units::seconds(duration);
         self.segments.push(Segment { duration, size, offset, keyframe_size });
         if self.format == SegmentFormat::Ts {
             // Each segment repeats the program tables, so that it can be played alone.

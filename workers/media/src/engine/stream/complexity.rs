@@ -5,7 +5,7 @@ use ffapi_domain::media::{
 use crate::{
     MediaError,
     engine::{
-        TaskContext,
+        context::TaskContext,
         crf_sampling::{encode_samples, sample_windows},
     },
 };
@@ -21,7 +21,7 @@ pub(in crate::engine) fn complexity(
     context: &TaskContext<'_>,
     facts: &[MediaFacts],
 ) -> Result<Option<f64>, MediaError> {
-    let primary = crate::engine::primary_facts(facts)?;
+    let primary = crate::engine::context::primary_facts(facts)?;
     let Some((stream, video)) = primary.video().filter(|_| request.variants.is_empty()) else {
         return Ok(None);
     };

@@ -7,7 +7,7 @@ use crate::{
     MediaError,
     cues::{self, Cues},
     engine::{
-        TaskContext,
+        context::TaskContext,
         package::{self, CaptionTrack, Packaged},
     },
     open,

@@ -6,7 +6,7 @@ use ffmpeg_the_third::Rational;
 use crate::{
     MediaError,
     engine::{
-        TaskContext, convert,
+        context::TaskContext,
         filtergraph::VideoGraph,
         filtering::Filtering,
         flow::Flow,
@@ -41,8 +41,7 @@ impl<'env> SharedFilters<'env> {
     ) -> Result<Option<Self>, MediaError> {
         let filters = common_prefix(renditions);
         let Some(first) = renditions.first().filter(|_| filters > 0) else { return Ok(None) };
-        let planar = convert::is_planar(facts, &first.video);
-        let graph = VideoGraph { plan: &first.video, planar, scratch: context.scratch };
+        let graph = VideoGraph::of(&first.video, facts, context.scratch);
         let mut filtering = flow.filter(graph.prefix(filters, "null"), None)?;
         let shape = filtering.video_format()?;
         let source_time = filtering.source_time();

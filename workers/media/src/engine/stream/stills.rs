@@ -11,7 +11,6 @@ use ffmpeg_the_third::{Rescale, frame};
 use crate::{
     MediaError,
     engine::{
-        MICROS,
         flow::Flow,
         frame_channel::{FrameReceiver, StaticFrame},
         thumbnails::{CANDIDATES, ThumbnailRenderer},
@@ -19,6 +18,7 @@ use crate::{
     ffi,
     heartbeat::Heartbeat,
     protocol::VerifiedFile,
+    units::MICROS,
 };
 
 /// Default width of the poster, in pixels.

@@ -22,7 +22,10 @@ use super::{
 use crate::{
     MediaError,
     engine::{
-        MICROS, TaskContext, analyze, convert, encoder,
+        analyze,
+        context::TaskContext,
+        encoded_packet::EncodedPacket,
+        encoder::{self, EncoderSettings},
         filtergraph::{AudioGraph, VideoGraph},
         filtering::Filtering,
         flow::Flow,
@@ -35,10 +38,11 @@ use crate::{
         },
         progress::ProgressReporter,
         quality_meter::{QualityMeter, Scores},
-        track::{EncodedPacket, Track},
+        track::Track,
     },
     ffi,
     protocol::VerifiedFile,
+    units::MICROS,
 };
 
 /// Packets that may be queued for a segmenter.
@@ -111,7 +115,7 @@ impl<'a> StreamPipeline<'a> {
         stills: &'a Stills<'a>,
         reporter: &ProgressReporter<'a>,
     ) -> Result<StreamOutputs, MediaError> {
-        let primary = crate::engine::primary_facts(self.facts)?;
+        let primary = crate::engine::context::primary_facts(self.facts)?;
         let mut flow = self.context.flow(self.facts)?;
         let renditions = &self.plan.renditions;
         let mut shared = SharedFilters::of(renditions, &mut flow, self.context, self.facts)?;
@@ -154,7 +158,7 @@ impl<'a> StreamPipeline<'a> {
     /// originals are kept until the last encoder is done with them, and the frames that the
     /// followers hold would cost more than is saved.
     fn share_frame_types(&self, tracks: &mut [EncoderTrack<'_>]) {
-        let same_time_base = |pair: &[EncoderTrack<'_>]| matches!(pair, [one, other] if one.timing.0 == other.timing.0);
+        let same_time_base = |pair: &[EncoderTrack<'_>]| matches!(pair, [one, other] if one.time_base == other.time_base);
         if self.measures_vmaf() || !tracks.windows(2).all(same_time_base) {
             return;
         }
@@ -215,20 +219,11 @@ impl<'a> StreamPipeline<'a> {
             let graph = VideoGraph { plan: &rest, planar: shared.is_planar(), scratch };
             flow.filter_feeds(&graph.filtergraph().0, vec![feed], None)?
         } else {
-            let planar = convert::is_planar(self.facts, video);
-            flow.filter(VideoGraph { plan: video, planar, scratch }.filtergraph(), None)?
+            flow.filter(VideoGraph::of(video, self.facts, scratch).filtergraph(), None)?
         };
         let timing = filtering.output_timing()?;
-        let (time_base, aspect, rate) = timing;
-        let parameters = crate::engine::stream_parameters(flow, video.source)?;
-        let mut settings = convert::encoder_settings(
-            time_base,
-            aspect,
-            rate,
-            video,
-            &parameters,
-            self.context.scratch,
-        );
+        let parameters = flow.parameters(video.source)?;
+        let mut settings = EncoderSettings::new(timing, video, &parameters, scratch);
         settings.global_header = true;
         settings.forced_keyframes = true;
         let one_thread =
@@ -257,7 +252,7 @@ impl<'a> StreamPipeline<'a> {
         Ok(EncoderTrack {
             filtering,
             encoder,
-            timing,
+            time_base: timing.time_base,
             rate,
             hevc,
             packaged,
@@ -287,7 +282,7 @@ impl<'a> StreamPipeline<'a> {
         let mut filtering = flow.filter(graph.filtergraph(), None)?;
         let encoder = encoder::open_audio(audio, true)?;
         filtering.set_frame_size(ffi::frame_size(&encoder));
-        let timing = filtering.output_timing()?;
+        let time_base = filtering.output_timing()?.time_base;
         let title = audio.title.as_ref().or(audio.language.as_ref());
         let sanitized = title.map(|title| title.replace(['"', '\n', '\r'], " "));
         let packaged = Packaged {
@@ -311,7 +306,7 @@ impl<'a> StreamPipeline<'a> {
         Ok(EncoderTrack {
             filtering,
             encoder,
-            timing,
+            time_base,
             rate: None,
             hevc: false,
             packaged,
@@ -345,7 +340,7 @@ impl<'a> StreamPipeline<'a> {
         let EncoderTrack {
             filtering,
             encoder,
-            timing,
+            time_base,
             rate,
             hevc,
             packaged,
@@ -353,7 +348,6 @@ impl<'a> StreamPipeline<'a> {
             observers,
             frame_types,
         } = track;
-        let (time_base, ..) = timing;
         let is_video = packaged.is_video();
         let interval = i64::try_from(self.plan.segment).unwrap_or(i64::MAX);
         let clear_copy = self.context.scratch.join(format!("{}.whole", packaged.folder));
@@ -377,23 +371,14 @@ impl<'a> StreamPipeline<'a> {
         } else {
             PACKET_QUEUE_CAPACITY
         });
-        let sent = Arc::new(AtomicU64::new(0));
         let segmented = Arc::new(Mutex::new(None));
-        let track = Track {
-            filtering,
-            encoder,
-            time_base,
-            stream: 0,
-            encoded: Some(encoded),
-            is_video,
-            limit: None,
-            until: None,
-            keyframes_every: is_video.then_some(interval),
-            sent: Arc::clone(&sent),
-            observers,
-            frame_types,
-            silence: None,
+        let track = if is_video {
+            Track { keyframes_every: Some(interval), ..Track::video(filtering, encoder, time_base) }
+        } else {
+            Track::audio(filtering, encoder, time_base)
         };
+        let track = Track { encoded: Some(encoded), observers, frame_types, ..track };
+        let sent = Arc::clone(&track.sent);
         let heartbeat = self.context.heartbeat;
         flow.add_stage(move || track.run(heartbeat, primary_reporter).map(|_| ()));
         let finished = Arc::clone(&segmented);
@@ -429,8 +414,8 @@ impl<'a> StreamPipeline<'a> {
 struct EncoderTrack<'env> {
     filtering: Filtering<'env>,
     encoder: Encoder,
-    /// Time base, pixel aspect ratio and frame rate of the filters' output.
-    timing: (Rational, Rational, Rational),
+    /// Of the frames' and packets' timestamps.
+    time_base: Rational,
     rate: Option<Rational>,
     hevc: bool,
     packaged: Packaged,

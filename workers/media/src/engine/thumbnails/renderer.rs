@@ -18,18 +18,17 @@ use ffmpeg_the_third::{Packet, frame};
 use crate::{
     MediaError,
     engine::{
-        analyze::mean,
-        convert,
         encoder::{self, EncoderSettings},
         filtergraph::{rotation_filters, tonemap},
         filtering::Filtering,
         frame_channel::{FrameReceiver, StaticFrame},
         frame_format::FrameFormat,
     },
-    ffi,
-    ffi::EncoderPass,
+    ffi::{self, EncoderPass},
     heartbeat::Heartbeat,
     protocol::VerifiedFile,
+    statistics::mean,
+    units,
 };
 
 /// A frame whose brightness has a lower standard deviation (of 255) counts as blank.
@@ -134,7 +133,7 @@ impl<'a> ThumbnailRenderer<'a> {
             let path = self.folder.join("sprite.vtt");
             let text = self.webvtt(count, per_sheet, duration);
             fs::write(&path, text).map_err(|e| MediaError::internal("the sprite's index", e))?;
-            files.push(VerifiedFile::at_path(&path, duration.map(convert::seconds)));
+            files.push(VerifiedFile::at_path(&path, duration.map(units::seconds)));
         }
         Ok(files)
     }
