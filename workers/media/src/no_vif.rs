@@ -1,4 +1,4 @@
-use std::{convert::Infallible, ffi::CStr};
+use std::convert::Infallible;
 
 use ffmpeg_the_third::frame;
 
@@ -6,8 +6,6 @@ use ffmpeg_the_third::frame;
 pub(crate) struct Vif(Infallible);
 
 impl Vif {
-    pub(crate) const FEATURES: [&'static CStr; 4] = [c""; 4];
-
     pub(crate) const fn new(_: usize, _: usize, _: u32) -> Option<Self> {
         None
     }

@@ -2,31 +2,25 @@
 
 mod animated_webp;
 mod ends;
+mod expected;
+mod mismatch;
+mod packets;
 
 use std::path::Path;
 
 use ffapi_domain::{
-    job::{FailureCode, StreamSummary},
+    job::StreamSummary,
     media::{AudioCodec, Container, MediaFacts, Plan, Role, StreamDetail, VideoCodec},
 };
 use ffmpeg_the_third::{self as ffmpeg, media};
 
-use self::ends::{decode_ends, decode_first};
-use crate::{MediaError, engine::PacketSpan, ffi::Input, open, probe, protocol::VerifiedFile};
-
-/// What the engine encoded, to compare the output with.
-pub(crate) struct Expected {
-    /// Frames sent to the encoder.
-    pub(crate) frames: u64,
-    /// True if the file must have exactly that number of frames.
-    pub(crate) counted: bool,
-    /// What the packets that were written last, in microseconds.
-    pub(crate) duration: u64,
-}
-
-fn mismatch(message: impl Into<String>) -> MediaError {
-    MediaError::new(FailureCode::VerificationFailed, message)
-}
+pub(crate) use self::expected::{Expected, ExpectedRendition};
+use self::{
+    ends::{decode_ends, decode_first},
+    mismatch::mismatch,
+    packets::demux_all,
+};
+use crate::{MediaError, ffi::Input, open, probe, protocol::VerifiedFile};
 
 /// Demuxes every packet, decodes the first and the last GOP and both ends of the audio, counts
 /// frames, and compares the facts with the plan. Returns the files of the output.
@@ -146,53 +140,6 @@ fn check_duration(
         return Err(mismatch(format!("the output lasts {duration} µs, written were {written} µs")));
     }
     Ok(())
-}
-
-/// Totals of a demuxed file.
-#[derive(Default)]
-struct Counted {
-    /// Packets of the video stream.
-    frames: u64,
-    /// Keyframes among them.
-    keys: u64,
-    /// Time of the last keyframe, in the stream's time base.
-    last_key: i64,
-    /// What the packets of all streams cover.
-    span: PacketSpan,
-}
-
-fn demux_all(input: &mut Input, video: Option<u32>) -> Result<Counted, MediaError> {
-    let video = video.and_then(|video| usize::try_from(video).ok());
-    let bases: Vec<ffmpeg::Rational> =
-        input.context.streams().map(|stream| stream.time_base()).collect();
-    let mut counted = Counted::default();
-    let broken = |error| mismatch(format!("the output cannot be read to its end: {error}"));
-    while let Some(packet) = input.packet().map_err(broken)? {
-        if let Some(base) = bases.get(packet.stream()) {
-            counted.span.include(&packet, *base);
-        }
-        if Some(packet.stream()) == video {
-            counted.frames = counted.frames.saturating_add(1);
-            if packet.is_key() {
-                counted.keys = counted.keys.saturating_add(1);
-                counted.last_key = packet.pts().or(packet.dts()).unwrap_or(0);
-            }
-        }
-    }
-    if video.is_some() && counted.frames == 0 {
-        return Err(mismatch("the output has no frames"));
-    }
-    Ok(counted)
-}
-
-/// What the segments of a rendition must contain.
-pub(crate) struct ExpectedRendition {
-    /// Frames sent to the encoder.
-    pub(crate) frames: u64,
-    /// Total duration of the segments, in microseconds.
-    pub(crate) duration: u64,
-    /// Width and height in pixels; `None` for audio.
-    pub(crate) size: Option<(u32, u32)>,
 }
 
 /// Verifies a rendition by its concatenated segments: its size, duration and number of frames, and

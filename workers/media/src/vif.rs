@@ -8,6 +8,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "hot loops over sizes that are part of the types")]
 
+mod depth;
 mod filter;
 mod horizontal;
 mod lanes;
@@ -18,10 +19,11 @@ mod vertical;
 use ffmpeg_the_third::frame;
 
 use self::{
+    depth::{EightBits, HighDepth, VerticalShift},
     filter::{SCALE0, SCALE1, SCALE2, SCALE3},
     horizontal::subsample,
     plane::{Line, Plane},
-    statistic::{VerticalShift, VifStatistic},
+    statistic::VifStatistic,
 };
 
 /// The shortest side that is computed here: in smaller frames, a filter would cross both edges.
@@ -37,14 +39,6 @@ pub(crate) struct Vif {
 }
 
 impl Vif {
-    /// libvmaf's names of the scores at the four scales.
-    pub(crate) const FEATURES: [&'static std::ffi::CStr; 4] = [
-        c"VMAF_integer_feature_vif_scale0_score",
-        c"VMAF_integer_feature_vif_scale1_score",
-        c"VMAF_integer_feature_vif_scale2_score",
-        c"VMAF_integer_feature_vif_scale3_score",
-    ];
-
     /// None if the processor lacks the instructions, or the frames are too small.
     pub(crate) fn new(width: usize, height: usize, depth: u32) -> Option<Self> {
         if !lanes::is_supported() || width.min(height) < MIN_SIDE {
@@ -78,22 +72,22 @@ impl Vif {
         let [scale0, scale1, scale2, scale3] = scales;
         let shift = VerticalShift::for_source(*depth);
         let score0 = if *depth > 8 {
-            statistic.score::<_, true>(&SCALE0, scale0, shift)
+            statistic.score::<HighDepth, _>(&SCALE0, scale0, shift)
         } else {
-            statistic.score::<_, false>(&SCALE0, scale0, shift)
+            statistic.score::<EightBits, _>(&SCALE0, scale0, shift)
         };
         for (from, to) in scale0.iter().zip(&mut *scale1) {
             subsample(&SCALE1, from, to, shift.mean, line);
         }
         let shift = VerticalShift::SUBSAMPLED;
-        let score1 = statistic.score::<_, true>(&SCALE1, scale1, shift);
+        let score1 = statistic.score::<HighDepth, _>(&SCALE1, scale1, shift);
         for (from, to) in scale1.iter().zip(&mut *scale2) {
             subsample(&SCALE2, from, to, shift.mean, line);
         }
-        let score2 = statistic.score::<_, true>(&SCALE2, scale2, shift);
+        let score2 = statistic.score::<HighDepth, _>(&SCALE2, scale2, shift);
         for (from, to) in scale2.iter().zip(&mut *scale3) {
             subsample(&SCALE3, from, to, shift.mean, line);
         }
-        [score0, score1, score2, statistic.score::<_, true>(&SCALE3, scale3, shift)]
+        [score0, score1, score2, statistic.score::<HighDepth, _>(&SCALE3, scale3, shift)]
     }
 }

@@ -23,7 +23,7 @@ use super::{
     filtergraph::{AudioGraph, VideoGraph, cue_file, text_file},
     filtering::Filtering,
     flow::Flow,
-    frame_types::{self, FrameTypePlan},
+    frame_types::{FrameTypePlan, SourceTypes},
     hardware_probe,
     mux::{Label, Mux},
     packet_span::PacketSpan,
@@ -264,7 +264,7 @@ impl<'env> OutputBuilder<'_, 'env> {
             limit: max_frames(self.plan),
             until: self.video_end(video, time_base),
             sent: Arc::clone(&self.frames),
-            frame_types: FrameTypePlan::new(frame_types::can_reuse(video, flow.facts())),
+            frame_types: FrameTypePlan::new(SourceTypes::of(video, flow.facts())),
             ..Track::video(filtering, encoder, time_base)
         };
         let heartbeat = self.context.heartbeat;

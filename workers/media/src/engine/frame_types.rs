@@ -1,6 +1,7 @@
 //! Frame types (I, P, B): reused from the source or from another encoder instead of decided again.
 
 mod follower;
+mod frame_type;
 mod source;
 
 use std::{
@@ -10,15 +11,28 @@ use std::{
 
 use ffmpeg_the_third::{Packet, codec::packet::side_data, frame, picture};
 
-use self::follower::Follower;
 pub(crate) use self::source::is_frame_type_warning;
-pub(super) use self::source::{SourceEncoder, can_reuse};
+use self::{
+    follower::{Decision, Follower},
+    frame_type::FrameType,
+};
+pub(super) use self::{
+    frame_type::Input,
+    source::{SourceEncoder, SourceTypes},
+};
 use crate::ffi;
+
+/// Whether a frame must be a keyframe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keyframe {
+    Forced,
+    /// The encoder decides.
+    Free,
+}
 
 /// What decides the frame types of a track.
 pub(super) struct FrameTypePlan {
-    /// True if P and B frames of the source keep their type, where it is usable.
-    reuse_source: bool,
+    source: SourceTypes,
     sharing: Sharing,
     /// Frames that wait for their type: as many as the lookahead of the leading encoder.
     held: VecDeque<frame::Frame>,
@@ -34,13 +48,10 @@ enum Sharing {
     Follow(Follower),
 }
 
-/// The presentation time of a frame, and its type.
-type FrameType = (i64, picture::Type);
-
 impl FrameTypePlan {
-    /// Reuses the types of the source if `reuse_source`; otherwise the encoder decides.
-    pub(super) const fn new(reuse_source: bool) -> Self {
-        Self { reuse_source, sharing: Sharing::Independent, held: VecDeque::new() }
+    /// A plan of a track that shares no decisions.
+    pub(super) const fn new(source: SourceTypes) -> Self {
+        Self { source, sharing: Sharing::Independent, held: VecDeque::new() }
     }
 
     /// Makes `leader` decide for `followers`. All of them must get frames, and keyframe requests,
@@ -54,16 +65,16 @@ impl FrameTypePlan {
         leader.sharing = Sharing::Lead(senders.collect());
     }
 
-    /// Queues the next frame of the track; as a keyframe if `key`.
-    pub(super) fn push(&mut self, mut frame: frame::Frame, key: bool) {
+    /// Queues the next frame of the track.
+    pub(super) fn push(&mut self, mut frame: frame::Frame, key: Keyframe) {
         let source_type = ffi::frame_type(&frame);
-        let known = self.reuse_source && source_type != picture::Type::None;
+        let known = self.source == SourceTypes::Reuse && source_type != picture::Type::None;
         if known {
             // Then the tracks need not wait for each other.
             self.sharing = Sharing::Independent;
         }
         let kind = match source_type {
-            _ if key => picture::Type::I,
+            _ if key == Keyframe::Forced => picture::Type::I,
             // A keyframe of the source need not be one here.
             kind @ (picture::Type::B | picture::Type::P) if known => kind,
             _ => picture::Type::None,
@@ -72,12 +83,12 @@ impl FrameTypePlan {
         self.held.push_back(frame);
     }
 
-    /// The next frame to encode, once its type is known; at the `end`, waits for it.
-    pub(super) fn next(&mut self, end: bool) -> Option<frame::Frame> {
+    /// The next frame to encode; `None` if its type is not known yet, or if no frame is left.
+    pub(super) fn next(&mut self, input: Input) -> Option<frame::Frame> {
         let Sharing::Follow(follower) = &mut self.sharing else { return self.held.pop_front() };
-        let kind = follower.kind_at(self.held.front()?.pts()?, end)?;
+        let decision = follower.kind_at(self.held.front()?.pts()?, input)?;
         let mut frame = self.held.pop_front()?;
-        if let Some(kind) = kind {
+        if let Decision::Type(kind) = decision {
             ffi::set_frame_type(&mut frame, kind);
         }
         Some(frame)
@@ -86,10 +97,10 @@ impl FrameTypePlan {
     /// Sends the type of an encoded frame to the followers.
     pub(super) fn publish(&self, packet: &Packet) {
         let Sharing::Lead(followers) = &self.sharing else { return };
-        let Some(frame_type) = packet.pts().zip(encoded_type(packet)) else { return };
+        let (Some(at), Some(kind)) = (packet.pts(), encoded_type(packet)) else { return };
         for follower in followers {
             // A follower that has ended needs no types.
-            let _ = follower.send(frame_type);
+            let _ = follower.send(FrameType { at, kind });
         }
     }
 }
@@ -118,8 +129,8 @@ mod tests {
         frame
     }
 
-    fn drain(plan: &mut FrameTypePlan, end: bool) -> Vec<(i64, picture::Type)> {
-        std::iter::from_fn(|| plan.next(end))
+    fn drain(plan: &mut FrameTypePlan, input: Input) -> Vec<(i64, picture::Type)> {
+        std::iter::from_fn(|| plan.next(input))
             .map(|frame| (frame.pts().unwrap(), ffi::frame_type(&frame)))
             .collect()
     }
@@ -128,48 +139,52 @@ mod tests {
 
     #[test]
     fn types_of_the_source_are_reused_except_keyframes() {
-        for (reuse_source, first, second) in [(true, P, B), (false, None, None)] {
-            let mut plan = FrameTypePlan::new(reuse_source);
-            plan.push(frame(0, P), false);
-            plan.push(frame(1, B), false);
-            plan.push(frame(2, B), true);
-            plan.push(frame(3, I), false);
-            assert_eq!(drain(&mut plan, false), [(0, first), (1, second), (2, I), (3, None)]);
+        for (source, first, second) in
+            [(SourceTypes::Reuse, P, B), (SourceTypes::Ignore, None, None)]
+        {
+            let mut plan = FrameTypePlan::new(source);
+            plan.push(frame(0, P), Keyframe::Free);
+            plan.push(frame(1, B), Keyframe::Free);
+            plan.push(frame(2, B), Keyframe::Forced);
+            plan.push(frame(3, I), Keyframe::Free);
+            assert_eq!(
+                drain(&mut plan, Input::Continues),
+                [(0, first), (1, second), (2, I), (3, None)]
+            );
         }
     }
 
-    fn pair(reuse_source: bool) -> (FrameTypePlan, FrameTypePlan) {
-        let (mut leader, mut follower) =
-            (FrameTypePlan::new(reuse_source), FrameTypePlan::new(reuse_source));
+    fn pair(source: SourceTypes) -> (FrameTypePlan, FrameTypePlan) {
+        let (mut leader, mut follower) = (FrameTypePlan::new(source), FrameTypePlan::new(source));
         FrameTypePlan::share(&mut leader, std::iter::once(&mut follower));
         (leader, follower)
     }
 
     #[test]
     fn a_frame_waits_for_the_leader() {
-        let (leader, mut follower) = pair(false);
-        follower.push(frame(0, P), false);
-        assert_eq!(drain(&mut follower, false), []);
+        let (leader, mut follower) = pair(SourceTypes::Ignore);
+        follower.push(frame(0, P), Keyframe::Free);
+        assert_eq!(drain(&mut follower, Input::Continues), []);
         let Sharing::Lead(senders) = &leader.sharing else { unreachable!() };
-        senders[0].send((0, P)).unwrap();
-        assert_eq!(drain(&mut follower, false), [(0, P)]);
+        senders[0].send(FrameType { at: 0, kind: P }).unwrap();
+        assert_eq!(drain(&mut follower, Input::Continues), [(0, P)]);
     }
 
     #[test]
     fn no_frame_waits_where_the_source_type_is_known() {
-        let (leader, mut follower) = pair(true);
-        follower.push(frame(0, P), false);
-        assert_eq!(drain(&mut follower, false), [(0, P)]);
+        let (leader, mut follower) = pair(SourceTypes::Reuse);
+        follower.push(frame(0, P), Keyframe::Free);
+        assert_eq!(drain(&mut follower, Input::Continues), [(0, P)]);
         drop(leader);
     }
 
     #[test]
     fn frames_are_encoded_after_the_leader_has_ended() {
-        for end in [false, true] {
-            let (leader, mut follower) = pair(false);
-            (0..3).for_each(|at| follower.push(frame(at, None), false));
+        for input in [Input::Continues, Input::Ended] {
+            let (leader, mut follower) = pair(SourceTypes::Ignore);
+            (0..3).for_each(|at| follower.push(frame(at, None), Keyframe::Free));
             drop(leader);
-            assert_eq!(drain(&mut follower, end).len(), 3);
+            assert_eq!(drain(&mut follower, input).len(), 3);
         }
     }
 }

@@ -10,8 +10,11 @@ use std::{
 use ffmpeg_the_third::{self as ffmpeg, Packet, Rational, Rescale, encoder, frame};
 
 use super::{
-    encoded_packet::EncodedPacket, filtering::Filtering, frame_channel::FrameSender,
-    frame_types::FrameTypePlan, progress::ProgressReporter,
+    encoded_packet::EncodedPacket,
+    filtering::Filtering,
+    frame_channel::FrameSender,
+    frame_types::{FrameTypePlan, Input, Keyframe, SourceTypes},
+    progress::ProgressReporter,
 };
 use crate::{MediaError, ffi, heartbeat::Heartbeat, units::MICROS};
 
@@ -85,7 +88,7 @@ impl<'env> Track<'env> {
             keyframes_every: None,
             sent: Arc::default(),
             observers: vec![],
-            frame_types: FrameTypePlan::new(false),
+            frame_types: FrameTypePlan::new(SourceTypes::Ignore),
             silence: None,
         }
     }
@@ -115,19 +118,19 @@ impl Track<'_> {
                 }
                 last = pts;
                 let at = pts.unwrap_or(0).rescale(self.time_base, MICROS);
-                let key = self.keyframes_every.is_some() && at >= next_key;
-                if let Some(every) = self.keyframes_every.filter(|_| key) {
+                let due = self.keyframes_every.filter(|_| at >= next_key);
+                if let Some(every) = due {
                     next_key = at.saturating_div(every).saturating_add(1).saturating_mul(every);
                 }
                 if let Some(reporter) = reporter {
                     reporter.set_position(u64::try_from(at).unwrap_or(0));
                 }
-                key
+                due.map_or(Keyframe::Free, |_| Keyframe::Forced)
             } else {
-                false
+                Keyframe::Free
             };
             self.frame_types.push(frame, key);
-            let open = self.encode_held(heartbeat, false)?;
+            let open = self.encode_held(heartbeat, Input::Continues)?;
             if !open {
                 return Ok(None);
             }
@@ -135,7 +138,9 @@ impl Track<'_> {
                 break;
             }
         }
-        if !self.encode_held(heartbeat, true)? || !self.extend_last_frame(last_frame, heartbeat)? {
+        if !self.encode_held(heartbeat, Input::Ended)?
+            || !self.extend_last_frame(last_frame, heartbeat)?
+        {
             return Ok(None);
         }
         // The observers have received all frames.
@@ -186,9 +191,9 @@ impl Track<'_> {
         self.encode(&frame, heartbeat)
     }
 
-    /// Encodes the queued frames whose type is known; at the `end`, all of them.
-    fn encode_held(&mut self, heartbeat: &Heartbeat<'_>, end: bool) -> Result<bool, MediaError> {
-        while let Some(frame) = self.frame_types.next(end) {
+    /// Encodes the queued frames whose type is known; at the end of the input, all of them.
+    fn encode_held(&mut self, heartbeat: &Heartbeat<'_>, input: Input) -> Result<bool, MediaError> {
+        while let Some(frame) = self.frame_types.next(input) {
             if !self.encode(&frame, heartbeat)? {
                 return Ok(false);
             }

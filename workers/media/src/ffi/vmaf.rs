@@ -8,7 +8,14 @@ use vmaf_head_sys as sys;
 
 use super::{frame::first_plane, frame_shape};
 use crate::MediaError;
-use crate::vif::Vif;
+
+/// libvmaf's names of the VIF scores at the four scales.
+const VIF_FEATURES: [&CStr; 4] = [
+    c"VMAF_integer_feature_vif_scale0_score",
+    c"VMAF_integer_feature_vif_scale1_score",
+    c"VMAF_integer_feature_vif_scale2_score",
+    c"VMAF_integer_feature_vif_scale3_score",
+];
 
 /// VMAF, Netflix's measure of the quality of a frame compared with its reference, from 0 to 100.
 ///
@@ -116,7 +123,7 @@ impl Vmaf {
 
     /// Passes the VIF scores of the pair `index`, at four scales.
     pub(crate) fn import(&mut self, index: u32, vif: [f64; 4]) -> Result<(), MediaError> {
-        for (feature, value) in Vif::FEATURES.into_iter().zip(vif) {
+        for (feature, value) in VIF_FEATURES.into_iter().zip(vif) {
             // SAFETY: the context is alive, and the string outlives the call.
             let imported = unsafe {
                 sys::vmaf_import_feature_score(self.context, feature.as_ptr(), value, index)

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use ffapi_domain::{job::StreamSummary, media::Plan};
 use ffmpeg_the_third::{self as ffmpeg, Packet, codec, decoder};
 
-use super::{Expected, mismatch};
+use super::{expected::Expected, mismatch::mismatch};
 use crate::{MediaError, ffi, protocol::VerifiedFile};
 
 /// A RIFF chunk: its four-character code and its payload.

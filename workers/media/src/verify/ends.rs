@@ -4,8 +4,13 @@ use std::{path::Path, thread};
 
 use ffmpeg_the_third::{self as ffmpeg, Rescale, codec};
 
-use super::{Counted, mismatch};
-use crate::{MediaError, ffi, ffi::Input, open, units::MICROS};
+use super::{mismatch::mismatch, packets::Counted};
+use crate::{
+    MediaError,
+    ffi::{self, Input},
+    open,
+    units::MICROS,
+};
 
 fn broken(error: ffmpeg::Error) -> MediaError {
     mismatch(format!("the output does not decode: {error}"))

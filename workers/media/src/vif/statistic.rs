@@ -13,30 +13,13 @@ use std::arch::x86_64::{
 };
 
 use super::{
+    depth::{SampleDepth, VerticalShift},
     filter::Filter,
     horizontal::convolve_every_second,
     lanes::{INITIAL_SUM, Log2Table, rounding},
     plane::{LANES, Plane},
     vertical::{ROWS, Row, convolve_columns},
 };
-
-/// Bits that vertical sums are shifted right by: 16 bits remain of a mean, and 32 of a square.
-#[derive(Clone, Copy)]
-pub(super) struct VerticalShift {
-    pub(super) mean: i32,
-    pub(super) square: i32,
-}
-
-impl VerticalShift {
-    /// For subsampled planes, whose samples have 16 bits.
-    pub(super) const SUBSAMPLED: Self = Self { mean: 16, square: 16 };
-
-    /// For source samples of `depth` bits, at least eight.
-    pub(super) const fn for_source(depth: u32) -> Self {
-        let mean = depth.cast_signed();
-        Self { mean, square: 2 * (mean - 8) }
-    }
-}
 
 /// The variance of the visual noise, in units of 1/65,536.
 const SIGMA_NSQ: i32 = 2 << 16;
@@ -95,10 +78,9 @@ impl VifStatistic {
         Self { rows: vec![Row::new(width); ROWS], log2_table: Log2Table::get() }
     }
 
-    /// The share of the reference's information that the distorted frame retains. `HIGH_DEPTH` if
-    /// the samples have more than eight bits.
+    /// The share of the reference's information that the distorted frame retains.
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq")]
-    pub(super) fn score<const PAIRS: usize, const HIGH_DEPTH: bool>(
+    pub(super) fn score<Depth: SampleDepth, const PAIRS: usize>(
         &mut self,
         filter: &Filter<PAIRS>,
         planes: &[Plane; 2],
@@ -108,7 +90,7 @@ impl VifStatistic {
         let mut residuals = VifResiduals::default();
         for y in (0..height).step_by(ROWS) {
             let rows = &mut self.rows[..ROWS.min(height - y)];
-            convolve_columns::<PAIRS, HIGH_DEPTH>(filter, planes, y, shift, rows);
+            convolve_columns::<Depth, PAIRS>(filter, planes, y, shift, rows);
             for row in rows {
                 row.mirror(width, filter.reach);
                 add_row(filter, row, width, self.log2_table, &mut residuals);

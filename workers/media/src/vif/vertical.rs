@@ -6,10 +6,10 @@ use std::arch::x86_64::{
 };
 
 use super::{
+    depth::{SampleDepth, VerticalShift},
     filter::Filter,
     lanes::{INITIAL_SUM, Sums, biased, load, rounding, store},
     plane::{Line, Plane},
-    statistic::VerticalShift,
 };
 
 /// Lines that are computed at once: they share most of their inputs, and together fit in the L2
@@ -48,10 +48,14 @@ type Column = [[__m512i; 2]; INPUT_ROWS];
 /// The terms of one block: reference, distorted, and the halves of their squares and product.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn terms<const HIGH_DEPTH: bool>(reference: __m512i, distorted: __m512i) -> [__m512i; TERMS] {
+fn terms<Depth: SampleDepth>(reference: __m512i, distorted: __m512i) -> [__m512i; TERMS] {
     let low = |a, b| biased(_mm512_mullo_epi16(a, b));
     let high = |a, b| {
-        if HIGH_DEPTH { biased(_mm512_mulhi_epu16(a, b)) } else { _mm512_setzero_si512() }
+        if Depth::SQUARES_HAVE_UPPER_HALVES {
+            biased(_mm512_mulhi_epu16(a, b))
+        } else {
+            _mm512_setzero_si512()
+        }
     };
     [
         biased(reference),
@@ -80,10 +84,9 @@ fn sum<const PAIRS: usize>(
     sums
 }
 
-/// Computes the sums of the lines from `y` on, one for each row. Without `HIGH_DEPTH`, squares have
-/// 16 bits, and their upper halves are not computed.
+/// Computes the sums of the lines from `y` on, one for each row.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn convolve_columns<const PAIRS: usize, const HIGH_DEPTH: bool>(
+pub(super) fn convolve_columns<Depth: SampleDepth, const PAIRS: usize>(
     filter: &Filter<PAIRS>,
     [reference, distorted]: &[Plane; 2],
     y: usize,
@@ -92,13 +95,13 @@ pub(super) fn convolve_columns<const PAIRS: usize, const HIGH_DEPTH: bool>(
 ) {
     #[expect(clippy::large_stack_arrays, reason = "fits in the L1 cache")]
     let mut columns = [[[_mm512_setzero_si512(); 2]; INPUT_ROWS]; TERMS];
-    let count = if HIGH_DEPTH { TERMS } else { 5 };
+    let count = if Depth::SQUARES_HAVE_UPPER_HALVES { TERMS } else { 5 };
     let input_rows = rows.len() + 2 * filter.reach + 1;
     for block in 0..reference.blocks {
         let mut previous = [_mm512_setzero_si512(); TERMS];
         for line in 0..=input_rows {
             let at = |plane: &Plane| load(&plane.line(y + line, filter.reach)[block]);
-            let current = terms::<HIGH_DEPTH>(at(reference), at(distorted));
+            let current = terms::<Depth>(at(reference), at(distorted));
             if let Some(line) = line.checked_sub(1) {
                 for term in 0..count {
                     columns[term][line] = [
@@ -121,7 +124,7 @@ pub(super) fn convolve_columns<const PAIRS: usize, const HIGH_DEPTH: bool>(
             }
             for (([lower, upper], low), high) in row.squares.iter_mut().zip(low).zip(high) {
                 let mut sums = sum(filter, low, number, square);
-                if HIGH_DEPTH {
+                if Depth::SQUARES_HAVE_UPPER_HALVES {
                     let high = sum(filter, high, number, INITIAL_SUM);
                     let high = high.shifted_left(16 - shift.square);
                     sums = sums.shifted_right(shift.square).plus(high);

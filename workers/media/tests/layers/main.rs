@@ -19,17 +19,7 @@ use std::{
 use imports::{Imports, ModulePath};
 
 /// Groups of modules that import each other in circles, each in alphabetic order.
-const CIRCLES: &[&[&str]] = &[
-    &["engine::frame_types", "engine::frame_types::follower"],
-    &[
-        "engine::package",
-        "engine::package::dash",
-        "engine::package::segmenter",
-        "engine::package::sidx",
-    ],
-    &["verify", "verify::animated_webp", "verify::ends"],
-    &["vif::statistic", "vif::vertical"],
-];
+const CIRCLES: &[&[&str]] = &[];
 
 fn source() -> Imports {
     imports::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))

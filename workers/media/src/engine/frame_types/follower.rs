@@ -5,7 +5,16 @@ use std::{
 
 use ffmpeg_the_third::picture;
 
-use super::FrameType;
+use super::frame_type::{FrameType, Input};
+
+/// What decides the type of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// The encoder of the other track decided on this type.
+    Type(picture::Type),
+    /// The own encoder: no type will be received for this frame.
+    Encoder,
+}
 
 /// The frame types that the encoder of another track has decided so far.
 pub(super) struct Follower {
@@ -20,32 +29,30 @@ impl Follower {
         Self { types, known: BTreeMap::new(), anchors: [i64::MIN; 2] }
     }
 
-    /// The type of the frame at an instant. `Some(None)` if none will be received for it: the
-    /// encoder chooses. `None` if it is not known yet; at the `end`, waits until it is.
-    #[expect(clippy::option_option, reason = "not known yet, never known, and known")]
-    pub(super) fn kind_at(&mut self, at: i64, end: bool) -> Option<Option<picture::Type>> {
+    /// The decision about the frame at an instant; `None` if it is not known yet. At the end of the
+    /// input, waits until it is.
+    pub(super) fn kind_at(&mut self, at: i64, input: Input) -> Option<Decision> {
         loop {
             self.known = self.known.split_off(&at);
             if let Some(kind) = self.known.remove(&at) {
-                return Some(Some(kind));
+                return Some(Decision::Type(kind));
             }
             if at < self.anchors[0] {
-                return Some(None);
+                return Some(Decision::Encoder);
             }
-            let received = if end {
-                self.types.recv().map_err(|_| TryRecvError::Disconnected)
-            } else {
-                self.types.try_recv()
+            let received = match input {
+                Input::Ended => self.types.recv().map_err(|_| TryRecvError::Disconnected),
+                Input::Continues => self.types.try_recv(),
             };
             match received {
                 Ok(frame_type) => self.add(frame_type),
                 Err(TryRecvError::Empty) => return None,
-                Err(TryRecvError::Disconnected) => return Some(None),
+                Err(TryRecvError::Disconnected) => return Some(Decision::Encoder),
             }
         }
     }
 
-    fn add(&mut self, (at, kind): FrameType) {
+    fn add(&mut self, FrameType { at, kind }: FrameType) {
         self.known.insert(at, kind);
         if kind != picture::Type::B {
             // B frames are received after the two frames that they lie between.
@@ -66,34 +73,34 @@ mod tests {
     fn a_type_is_known_once_it_is_received() {
         let (sender, receiver) = channel();
         let mut follower = Follower::new(receiver);
-        assert_eq!(follower.kind_at(0, false), None);
-        sender.send((0, I)).unwrap();
-        sender.send((2, P)).unwrap();
-        assert_eq!(follower.kind_at(0, false), Some(Some(I)));
-        assert_eq!(follower.kind_at(1, false), None);
-        sender.send((1, B)).unwrap();
-        assert_eq!(follower.kind_at(1, false), Some(Some(B)));
-        assert_eq!(follower.kind_at(2, false), Some(Some(P)));
+        assert_eq!(follower.kind_at(0, Input::Continues), None);
+        sender.send(FrameType { at: 0, kind: I }).unwrap();
+        sender.send(FrameType { at: 2, kind: P }).unwrap();
+        assert_eq!(follower.kind_at(0, Input::Continues), Some(Decision::Type(I)));
+        assert_eq!(follower.kind_at(1, Input::Continues), None);
+        sender.send(FrameType { at: 1, kind: B }).unwrap();
+        assert_eq!(follower.kind_at(1, Input::Continues), Some(Decision::Type(B)));
+        assert_eq!(follower.kind_at(2, Input::Continues), Some(Decision::Type(P)));
     }
 
     #[test]
     fn a_frame_that_the_leader_skipped_has_no_type() {
         let (sender, receiver) = channel();
         let mut follower = Follower::new(receiver);
-        sender.send((0, I)).unwrap();
-        sender.send((4, P)).unwrap();
-        assert_eq!(follower.kind_at(0, false), Some(Some(I)));
-        assert_eq!(follower.kind_at(1, false), None);
-        sender.send((8, P)).unwrap();
-        assert_eq!(follower.kind_at(1, false), Some(None));
+        sender.send(FrameType { at: 0, kind: I }).unwrap();
+        sender.send(FrameType { at: 4, kind: P }).unwrap();
+        assert_eq!(follower.kind_at(0, Input::Continues), Some(Decision::Type(I)));
+        assert_eq!(follower.kind_at(1, Input::Continues), None);
+        sender.send(FrameType { at: 8, kind: P }).unwrap();
+        assert_eq!(follower.kind_at(1, Input::Continues), Some(Decision::Encoder));
     }
 
     #[test]
     fn no_types_are_expected_after_the_leader_has_ended() {
-        for end in [false, true] {
+        for input in [Input::Continues, Input::Ended] {
             let (sender, receiver) = channel();
             drop(sender);
-            assert_eq!(Follower::new(receiver).kind_at(0, end), Some(None));
+            assert_eq!(Follower::new(receiver).kind_at(0, input), Some(Decision::Encoder));
         }
     }
 }

@@ -13,22 +13,34 @@ const COMPATIBLE_SETTINGS: [&str; 3] = ["bframes=3", "b_adapt=1", "scenecut=40"]
 /// Bytes of the UUID at the start of such an SEI message: ITU-T H.264, D.1.7.
 const UUID_LENGTH: usize = 16;
 
-/// True if an encoder may reuse the frame types of its source: if it would decide them by the same
-/// method as the source's encoder, and gets the same frames.
-pub(in crate::engine) fn can_reuse(video: &VideoPlan, facts: &[MediaFacts]) -> bool {
-    let source = facts.get(video.source.input).and_then(MediaFacts::video);
-    let same_method = matches!(
-        video.preset,
-        Preset::Superfast | Preset::Veryfast | Preset::Faster | Preset::Fast | Preset::Medium
-    );
-    let same_frames = source.is_some_and(|(_, source)| source.frame_rate == video.rate)
-        && !video.filters.iter().any(|filter| matches!(filter, VideoFilter::Speed(_)));
-    video.codec == VideoCodec::H264
-        && video.placed.is_none()
-        && video.profile.as_deref() != Some("baseline")
-        && !video.quality.two_pass
-        && same_method
-        && same_frames
+/// What becomes of the frame types of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum SourceTypes {
+    /// P and B frames keep their type, where it is usable.
+    Reuse,
+    /// The encoder decides.
+    Ignore,
+}
+
+impl SourceTypes {
+    /// An encoder may reuse the frame types of its source if it would decide them by the same method
+    /// as the source's encoder, and gets the same frames.
+    pub(in crate::engine) fn of(video: &VideoPlan, facts: &[MediaFacts]) -> Self {
+        let source = facts.get(video.source.input).and_then(MediaFacts::video);
+        let same_method = matches!(
+            video.preset,
+            Preset::Superfast | Preset::Veryfast | Preset::Faster | Preset::Fast | Preset::Medium
+        );
+        let same_frames = source.is_some_and(|(_, source)| source.frame_rate == video.rate)
+            && !video.filters.iter().any(|filter| matches!(filter, VideoFilter::Speed(_)));
+        let reusable = video.codec == VideoCodec::H264
+            && video.placed.is_none()
+            && video.profile.as_deref() != Some("baseline")
+            && !video.quality.two_pass
+            && same_method
+            && same_frames;
+        if reusable { Self::Reuse } else { Self::Ignore }
+    }
 }
 
 /// True if a log line only reports that a frame could not have the type that its source had:

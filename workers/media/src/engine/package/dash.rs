@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use ffapi_domain::media::Hdr;
 
-use super::{CaptionTrack, Packaged, PackagedKind, SingleFileHead};
+use super::{CaptionTrack, Packaged, PackagedKind, segment::SingleFileHead};
+use crate::units::micros;
 
 /// The manifest of all streams and captions.
 pub(in crate::engine) fn manifest(streams: &[Packaged], captions: &[CaptionTrack]) -> String {
@@ -155,15 +156,6 @@ fn write_template(text: &mut String, stream: &Packaged) {
         at = at.saturating_add(duration);
     }
     text.push_str("          </SegmentTimeline>\n        </SegmentTemplate>\n");
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a segment lasts seconds"
-)]
-pub(super) fn micros(seconds: f64) -> u64 {
-    (seconds * 1e6).round() as u64
 }
 
 /// A frame rate as DASH states it: an integer, or a fraction over 1001.

@@ -9,37 +9,17 @@ use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
 use ffapi_domain::media::{SegmentFormat, SegmentLayout};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, Packet, Rational, Rescale, codec};
 
-use super::{SingleFileHead, boxes, segment_file, sidx};
+use super::{
+    boxes,
+    segment::{Segment, SingleFileHead, segment_file},
+    sidx,
+};
 use crate::{
     MediaError,
     engine::mux,
     ffi::{self, MemoryOutput},
     units::MICROS,
 };
-
-/// A segment of a stream.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) struct Segment {
-    /// In seconds.
-    pub(in crate::engine) duration: f64,
-    /// Its size in bytes, as it is stored.
-    pub(in crate::engine) size: u64,
-    /// Where it begins in its file, in bytes.
-    pub(in crate::engine) offset: u64,
-    /// Bytes from its start to the end of its keyframe, if it begins with one.
-    pub(in crate::engine) keyframe_size: Option<u64>,
-}
-
-/// Bits per second.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    reason = "rates are shown, not counted"
-)]
-pub(super) fn bitrate(bits: u64, seconds: f64) -> u64 {
-    (bits as f64 / seconds.max(0.001)).ceil() as u64
-}
 
 /// Where segments end.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,8 @@
 //! The segment index (`sidx`, ISO/IEC 14496-12) of a rendition in a single file: players of DASH read
 //! from it where each segment is. Its space is reserved before the number of segments is known.
 
-use super::{Segment, dash::micros};
+use super::segment::Segment;
+use crate::units::micros;
 
 /// Size of the box without its entries, and of an entry.
 const FIXED: usize = 40;

@@ -31,7 +31,7 @@ use crate::{
         flow::Flow,
         frame_channel::FrameSender,
         frame_format::FrameFormat,
-        frame_types::{self, FrameTypePlan},
+        frame_types::{FrameTypePlan, SourceTypes},
         package::{
             self, Packaged, PackagedKind, SegmentBoundaries, Segmented, Segmenter,
             SegmenterSettings, SingleFileHead,
@@ -258,7 +258,7 @@ impl<'a> StreamPipeline<'a> {
             packaged,
             to_meter: None,
             observers: vec![],
-            frame_types: FrameTypePlan::new(frame_types::can_reuse(video, self.facts)),
+            frame_types: FrameTypePlan::new(SourceTypes::of(video, self.facts)),
         })
     }
 
@@ -312,7 +312,7 @@ impl<'a> StreamPipeline<'a> {
             packaged,
             to_meter: None,
             observers: vec![],
-            frame_types: FrameTypePlan::new(false),
+            frame_types: FrameTypePlan::new(SourceTypes::Ignore),
         })
     }
 

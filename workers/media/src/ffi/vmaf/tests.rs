@@ -2,7 +2,7 @@
 
 use ffmpeg_the_third::{format::Pixel, frame};
 
-use super::{Vmaf, check, sys};
+use super::{VIF_FEATURES, Vmaf, check, sys};
 use crate::vif::Vif;
 
 /// A frame whose luma at each pixel is `sample(x, y)`, from 0 to 1.
@@ -44,7 +44,7 @@ fn libvmaf_scores(size: (u32, u32), depth: u32, pair: &[frame::Video; 2]) -> [f6
     let [reference, distorted] = pair;
     let mut vmaf = Vmaf::new(size, depth, 0, false).unwrap();
     vmaf.compare(reference, distorted).unwrap();
-    Vif::FEATURES.map(|feature| {
+    VIF_FEATURES.map(|feature| {
         let mut score = 0.0;
         // SAFETY: the context is alive, and the string outlives the call.
         let status = unsafe {
