@@ -15,13 +15,13 @@ use nix::sys::{prctl, signal::Signal};
 
 pub(crate) use self::settings::Settings;
 use crate::{
-    MediaError, capability,
-    engine::{self, Work},
-    ffi,
+    MediaError, capability, encoders, engine, ffi,
     file::OpenFile,
     fonts, hardware,
     heartbeat::NOTE,
-    open, probe,
+    open,
+    pipeline::work::Work,
+    probe,
     protocol::{self, ChildMessage, Needs, Permit, SCRATCH, Task},
     sandbox,
 };
@@ -142,7 +142,7 @@ pub fn work(channel: &Channel, task: &Task, inputs: Vec<File>) {
             if !missed.contains(character) && missed.len() < MAX_MISSING_BYTES {
                 missed.push(character);
             }
-        } else if !engine::is_frame_type_warning(&line) {
+        } else if !encoders::frame_types::is_frame_type_warning(&line) {
             log.say(&ChildMessage::Log { level: level.to_owned(), line });
         }
     }));

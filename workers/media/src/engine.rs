@@ -1,60 +1,21 @@
-//! A media task as a pipeline of threads: demux → decode → filter and encode → mux.
-
-mod analyze;
-mod audio_clock;
-mod charge;
-mod context;
-mod convert;
-mod copy;
-mod crf_sampling;
-mod decode;
-mod decoding;
-mod demux;
-mod encoded_packet;
-mod encoder;
-mod filtergraph;
-mod filtering;
-mod flow;
-mod frame_channel;
-mod frame_format;
-mod frame_seeker;
-mod frame_types;
-mod hardware_probe;
-mod measure;
-mod mux;
-mod package;
-mod packet_channel;
-mod packet_clock;
-mod packet_span;
-mod passes;
-mod probe;
-mod progress;
-mod quality;
-mod quality_meter;
-mod scan;
-mod seek;
-mod standing;
-mod stated_ends;
-mod stream;
-mod target;
-mod thumbnails;
-mod track;
-mod work;
+//! Runs a media task, or plans it without running it.
 
 use std::time::Duration;
 
 use ffapi_domain::media::{Effort, MediaRequest, footprint_of_frames};
 use serde_json::json;
 
-use self::{
-    context::{TaskContext, primary_facts},
-    scan::ScanLimit,
+use crate::{
+    MediaError,
+    heartbeat::Heartbeat,
+    pipeline::{
+        context::{TaskContext, primary_facts},
+        scan::ScanLimit,
+        work::Work,
+    },
+    protocol::Report,
+    tasks::{analyze, convert, passes, probe, stream, thumbnails},
 };
-pub(crate) use self::{
-    frame_types::is_frame_type_warning, hardware_probe::probe_encoder, packet_span::PacketSpan,
-    work::Work,
-};
-use crate::{MediaError, heartbeat::Heartbeat, protocol::Report};
 
 /// How long the packets of an input are read for a dry run: a request waits for it.
 const MAX_SCAN_OF_DRY_RUN: Duration = Duration::from_secs(2);

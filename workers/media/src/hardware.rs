@@ -7,7 +7,7 @@ use std::{
 
 use ffapi_domain::media::{Device, Pool, VideoCodec};
 
-use crate::{engine, ffi::query_driver};
+use crate::{encoders, ffi::query_driver};
 
 /// The device files of this machine's render nodes and of NVIDIA's driver.
 pub fn nodes() -> Vec<PathBuf> {
@@ -41,7 +41,7 @@ impl Prober for Machine {
     }
 
     fn encode(&self, pool: Pool, device: &str, codec: VideoCodec) -> Result<(), String> {
-        engine::probe_encoder(pool, device, codec).map_err(|error| error.message)
+        encoders::hardware_probe::probe_encoder(pool, device, codec).map_err(|error| error.message)
     }
 }
 

@@ -1,7 +1,7 @@
 use ffmpeg_the_third::Rational;
 
 use super::mismatch::mismatch;
-use crate::{MediaError, engine::PacketSpan, ffi::Input};
+use crate::{MediaError, ffi::Input, pipeline::packet_span::PacketSpan};
 
 /// Totals of a demuxed file.
 #[derive(Default)]
