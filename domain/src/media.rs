@@ -14,6 +14,7 @@ mod operation;
 mod plan;
 mod question;
 mod request;
+mod size;
 #[cfg(test)]
 mod tests;
 mod text_head;
@@ -28,7 +29,7 @@ pub use facts::{
     StreamDetail, StreamFacts, Unusable, VideoFacts,
 };
 pub use footprint::{footprint_of_frames, footprint_of_plan, footprint_of_stream};
-pub use hardware::{AssignedDevice, Device, Fallback, Hardware, Pool, place, pools};
+pub use hardware::{AssignedDevice, Device, Fallback, Hardware, Pool, assign_pool, pools};
 pub use magic::{
     MAGIC_BYTES, Magic, foreign, has_known_extension, image_demuxers, magic, media_demuxers,
     unexpected_format,
@@ -53,4 +54,5 @@ pub use request::{
     Overwrite, Packaging, Poster, Probe, SegmentFormat, SegmentLayout, Sprite, Stream,
     ThumbnailMode, Thumbnails, ThumbnailsPlan, Variant,
 };
+pub use size::Size;
 pub use text_head::subtitle_demuxers;

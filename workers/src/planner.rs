@@ -185,9 +185,9 @@ impl Worker {
         let devices = question.devices.clone();
         let hardware = question.hardware;
         let pool = hardware.map_or(Pool::Cpu, |wanted| wanted.pool(&pools(&devices)));
-        let place = PoolAssignment { hardware, pool };
+        let assignment = PoolAssignment { hardware, pool };
         let capabilities = Capabilities { devices, ..capabilities.clone() };
-        let task = MediaTask::Plan { request, capabilities, place };
+        let task = MediaTask::Plan { request, capabilities, assignment };
         slot.send_task(&task, &inputs.files).await.map_err(not_answering)?;
         inputs.files.clear();
         loop {

@@ -63,7 +63,7 @@ fn encoded(video: &VideoPlan, duration: Option<Micros>) -> u64 {
 
 /// Frames that an encoder buffers before it outputs the first one.
 fn lookahead_frames(video: &VideoPlan) -> u64 {
-    if video.placed.is_some() {
+    if video.assigned.is_some() {
         return 0;
     }
     match (video.codec, video.preset) {

@@ -149,7 +149,7 @@ pub struct AssignedDevice {
 
 /// Assigns a video to a device of the preferred pool; if that is not possible, adds a note or, if
 /// the fallback is `fail`, returns an error.
-pub fn place(
+pub fn assign_pool(
     video: &mut VideoPlan,
     preference: Option<Hardware>,
     pool: Pool,
@@ -163,7 +163,7 @@ pub fn place(
         Ok(device) => {
             let name = preference.prefer.as_str();
             notes.push(format!("the video is encoded by {name} on {}", device.name));
-            video.placed =
+            video.assigned =
                 Some(AssignedDevice { pool: preference.prefer, device: device.name.clone() });
             Ok(())
         }

@@ -224,23 +224,25 @@ fn perform(
             })?;
             Ok(ChildMessage::Facts(Box::new(facts.within(FactsLimits::OF_UPLOAD))))
         }
-        Task::Plan { request, capabilities, place } => {
+        Task::Plan { request, capabilities, assignment } => {
             let inputs = roles(request, inputs)?;
-            let place = *place;
+            let assignment = *assignment;
             // A plan writes no output and is not charged.
             let permit = &|_: Needs| Ok(Permit::default());
             let output = Path::new(OUTPUT_FOLDER);
-            let work = Work { inputs: &inputs, output, capabilities, place, memory, say, permit };
+            let work =
+                Work { inputs: &inputs, output, capabilities, assignment, memory, say, permit };
             engine::dry_run_plan(request, &work).map(ChildMessage::WouldDo)
         }
-        Task::Run { request, capabilities, place, output } => {
+        Task::Run { request, capabilities, assignment, output } => {
             let inputs = roles(request, inputs)?;
             let output = &Path::new(OUTPUT_FOLDER).join(output);
-            let place = *place;
+            let assignment = *assignment;
             let permit = &|needs: Needs| {
                 if needs == Needs::default() { Ok(Permit::default()) } else { channel.ask(needs) }
             };
-            let work = Work { inputs: &inputs, output, capabilities, place, memory, say, permit };
+            let work =
+                Work { inputs: &inputs, output, capabilities, assignment, memory, say, permit };
             engine::run(request, &work).map(ChildMessage::Done)
         }
     }

@@ -54,7 +54,7 @@ pub(crate) fn dry_run_plan(
         MediaRequest::Probe(_) => json!({ "effort": Effort::of_probe(), "plan": {} }),
     };
     if let Some(fields) = answer.as_object_mut() {
-        fields.insert("pool".to_owned(), json!(work.place.pool));
+        fields.insert("pool".to_owned(), json!(work.assignment.pool));
     }
     Ok(answer)
 }

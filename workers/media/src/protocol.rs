@@ -46,7 +46,7 @@ pub enum Task {
         /// What this worker's FFmpeg supports.
         capabilities: Capabilities,
         /// The pool that it would run on.
-        place: PoolAssignment,
+        assignment: PoolAssignment,
     },
     /// Do a job's media work.
     Run {
@@ -55,7 +55,7 @@ pub enum Task {
         /// What this worker's FFmpeg supports.
         capabilities: Capabilities,
         /// The pool that it runs on.
-        place: PoolAssignment,
+        assignment: PoolAssignment,
         /// The file name in the slot's `out/` folder that every output's name starts with.
         output: String,
     },

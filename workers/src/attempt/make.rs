@@ -140,7 +140,7 @@ impl AttemptContext {
         let task = MediaTask::Run {
             request: Box::new(request.clone()),
             capabilities: self.capabilities.clone(),
-            place: PoolAssignment { hardware: spec.hardware, pool: spec.pool },
+            assignment: PoolAssignment { hardware: spec.hardware, pool: spec.pool },
             output: format!("{OUTPUT}.{extension}"),
         };
         slot.send_task(&task, &inputs.files).await.map_err(|error| crashed(&error))?;

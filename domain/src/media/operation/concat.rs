@@ -5,7 +5,7 @@ use crate::{
     Personal,
     location::Location,
     media::{
-        MediaFacts, Micros, PlanRejection, VideoFacts,
+        MediaFacts, Micros, PlanRejection, Size, VideoFacts,
         plan::{
             AudioFilter, AudioSegment, AudioTrack, Levels, OperationPath, PlanBuilder, Segment,
             Source, VideoFilter, VideoTrack,
@@ -114,7 +114,7 @@ fn fit(video: &VideoFacts, to: &VideoTrack) -> Vec<VideoFilter> {
     }
     let scale = Scale { width: Some(to.width), height: Some(to.height), mode: ScaleMode::Fit };
     let size = resize(&track, &scale);
-    track.scale_to((size.0.min(to.width), size.1.min(to.height)));
+    track.scale_to(Size { width: size.width.min(to.width), height: size.height.min(to.height) });
     let (width, height) = (track.width, track.height);
     if (width, height) != (to.width, to.height) {
         track.filters.push(VideoFilter::Pad {

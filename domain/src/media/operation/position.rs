@@ -2,6 +2,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::media::Size;
+
 /// Position of an overlay in the frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,7 +46,7 @@ impl Position {
     }
 
     /// The top left corner of a box of `size` within `whole`, `margin` pixels away from the edges.
-    pub fn corner(self, size: (u32, u32), whole: (u32, u32), margin: u32) -> (i64, i64) {
+    pub fn corner(self, size: Size, whole: Size, margin: u32) -> (i64, i64) {
         let offset = |halves: u32, size: u32, whole: u32| {
             let (space, margin) = (i64::from(whole) - i64::from(size), i64::from(margin));
             match halves {
@@ -54,7 +56,7 @@ impl Position {
             }
         };
         let (x, y) = self.halves();
-        (offset(x, size.0, whole.0), offset(y, size.1, whole.1))
+        (offset(x, size.width, whole.width), offset(y, size.height, whole.height))
     }
 }
 
@@ -146,7 +148,8 @@ mod tests {
 
     #[test]
     fn a_position_keeps_the_margin_from_the_edges() {
-        let corner = |position: Position| position.corner((10, 20), (100, 100), 5);
+        let (size, whole) = (Size { width: 10, height: 20 }, Size { width: 100, height: 100 });
+        let corner = |position: Position| position.corner(size, whole, 5);
         assert_eq!(corner(Position::TopLeft), (5, 5));
         assert_eq!(corner(Position::Center), (45, 40));
         assert_eq!(corner(Position::BottomRight), (85, 75));

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::media::{
-    PlanRejection,
+    PlanRejection, Size,
     plan::{MAX_SIDE, OperationPath, PlanBuilder, VideoFilter, VideoTrack, even},
 };
 
@@ -48,14 +48,15 @@ impl Scale {
         }
         let track = builder.require_video(at, "")?;
         let size = resize(track, self);
-        if size.0 > MAX_SIDE || size.1 > MAX_SIDE {
+        if size.width.max(size.height) > MAX_SIDE {
             return at.refuse("width", format!("a side would exceed {MAX_SIDE} pixels"));
         }
         track.scale_to(size);
         if let (ScaleMode::Fill, Some(width), Some(height)) = (self.mode, self.width, self.height) {
             let (width, height) = (even(width), even(height));
-            if (width, height) != size {
-                let (x, y) = (size.0.saturating_sub(width) / 2, size.1.saturating_sub(height) / 2);
+            if (Size { width, height }) != size {
+                let (x, y) =
+                    (size.width.saturating_sub(width) / 2, size.height.saturating_sub(height) / 2);
                 track.filters.push(VideoFilter::Crop { x, y, width, height });
                 (track.width, track.height) = (width, height);
             }
@@ -65,15 +66,15 @@ impl Scale {
 }
 
 /// The scaled frame size, before `fill` crops it; even, as most codecs require.
-pub(crate) fn resize(track: &VideoTrack, scale: &Scale) -> (u32, u32) {
-    let (width, height) = track.display_size();
+pub(crate) fn resize(track: &VideoTrack, scale: &Scale) -> Size {
+    let Size { width, height } = track.display_size();
     // Rounds to the nearest even number.
     let follow = |side: u32, num: u32, den: u32| {
         let den = u64::from(den.max(1));
         let halves = (u64::from(side) * u64::from(num)).saturating_add(den) / den.saturating_mul(2);
         u32::try_from(halves.max(1).saturating_mul(2)).unwrap_or(u32::MAX)
     };
-    match (scale.width, scale.height) {
+    let (width, height) = match (scale.width, scale.height) {
         (None, None) => (width, height),
         (Some(w), None) => (even(w), follow(w, height, width)),
         (None, Some(h)) => (follow(h, width, height), even(h)),
@@ -87,5 +88,6 @@ pub(crate) fn resize(track: &VideoTrack, scale: &Scale) -> (u32, u32) {
                 (follow(h, width, height), even(h))
             }
         }
-    }
+    };
+    Size { width, height }
 }

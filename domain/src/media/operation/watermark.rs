@@ -5,7 +5,7 @@ use crate::{
     Personal,
     location::Location,
     media::{
-        Micros, PlanRejection,
+        Micros, PlanRejection, Size,
         plan::{OperationPath, PlanBuilder, VideoFilter, VideoTrack, Window},
     },
 };
@@ -58,17 +58,17 @@ impl Watermark {
             return at.refuse("image", "the file is not an image; PNG, JPEG and WebP work");
         }
         let image = image.map(VideoTrack::of);
-        let own =
-            image.as_ref().map_or((64, 64), |image| (image.width.max(1), image.height.max(1)));
+        let unknown = Size { width: 64, height: 64 };
+        let own = image.as_ref().map_or(unknown, |image| Size {
+            width: image.width.max(1),
+            height: image.height.max(1),
+        });
         let upright = image.map_or_else(Vec::new, |image| image.filters);
         let track = builder.require_video(at, "")?;
-        let (width, height) = self.size(own, track.width);
-        let (width, height) = (width.min(track.width), height.min(track.height));
-        let (x, y) = self.position.corner(
-            (width, height),
-            (track.width, track.height),
-            self.margin.unwrap_or(16),
-        );
+        let whole = Size { width: track.width, height: track.height };
+        let wanted = self.size(own, whole);
+        let (width, height) = (wanted.width.min(whole.width), wanted.height.min(whole.height));
+        let (x, y) = self.position.corner(Size { width, height }, whole, self.margin.unwrap_or(16));
         track.filters.push(VideoFilter::Overlay {
             input,
             upright,
@@ -88,10 +88,10 @@ impl Watermark {
         clippy::cast_sign_loss,
         reason = "a fraction of the frame width, clamped by the caller"
     )]
-    fn size(&self, (width, height): (u32, u32), frame_width: u32) -> (u32, u32) {
-        let Some(scale) = self.scale else { return (width, height) };
-        let wanted = (f64::from(frame_width) * scale).round().max(1.0);
-        let high = (wanted * f64::from(height) / f64::from(width)).round().max(1.0);
-        (wanted as u32, high as u32)
+    fn size(&self, image: Size, frame: Size) -> Size {
+        let Some(scale) = self.scale else { return image };
+        let wide = (f64::from(frame.width) * scale).round().max(1.0);
+        let high = (wide * f64::from(image.height) / f64::from(image.width)).round().max(1.0);
+        Size { width: wide as u32, height: high as u32 }
     }
 }

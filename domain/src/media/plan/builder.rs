@@ -2,7 +2,7 @@
 
 use super::{AudioFilter, CueSource, SubtitlePlan, TimeEdit, VideoFilter, Window};
 use crate::media::{
-    Axis, Hdr, Matrix, MediaFacts, Micros, PlanRejection, Rational, StreamFacts, VideoFacts,
+    Axis, Hdr, Matrix, MediaFacts, Micros, PlanRejection, Rational, Size, StreamFacts, VideoFacts,
     facts::Chroma,
 };
 
@@ -319,15 +319,15 @@ impl VideoTrack {
     }
 
     /// Its size in square pixels.
-    pub(crate) fn display_size(&self) -> (u32, u32) {
+    pub(crate) fn display_size(&self) -> Size {
         let wide = u64::from(self.width) * u64::from(self.aspect.num);
         let shown =
             wide.saturating_add(u64::from(self.aspect.den) / 2) / u64::from(self.aspect.den.max(1));
-        (u32::try_from(shown).unwrap_or(u32::MAX).max(1), self.height)
+        Size { width: u32::try_from(shown).unwrap_or(u32::MAX).max(1), height: self.height }
     }
 
     /// Resizes it to square pixels.
-    pub(crate) fn scale_to(&mut self, (width, height): (u32, u32)) {
+    pub(crate) fn scale_to(&mut self, Size { width, height }: Size) {
         if (width, height) != (self.width, self.height) || self.aspect.num != self.aspect.den {
             self.filters.push(VideoFilter::Scale { width, height });
         }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{PlanBuilder, PlanRejection, Source, VideoFilter, VideoTrack, even};
 use crate::media::{
     AssignedDevice, Container, FilterName, Matrix, MediaFacts, Micros, Operation, Preset, Rational,
-    Transcode, VideoCodec, VideoFacts, facts::Chroma,
+    Size, Transcode, VideoCodec, VideoFacts, facts::Chroma,
 };
 
 /// The plan for the video stream.
@@ -39,8 +39,38 @@ pub struct VideoPlan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Fields>,
     /// The hardware that encodes it; `None` for the CPU.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub placed: Option<AssignedDevice>,
+    #[serde(default, rename = "placed", skip_serializing_if = "Option::is_none")]
+    pub assigned: Option<AssignedDevice>,
+}
+
+impl VideoPlan {
+    /// A plan for the CPU's encoder of a codec, with its default options: no filters, and a constant
+    /// frame rate.
+    pub fn new(
+        source: Source,
+        codec: VideoCodec,
+        size: Size,
+        pixel_format: impl Into<String>,
+        rate: Rational,
+    ) -> Self {
+        Self {
+            source,
+            codec,
+            filters: vec![],
+            width: size.width,
+            height: size.height,
+            pixel_format: pixel_format.into(),
+            rate,
+            constant_rate: true,
+            quality: RateControl::default(),
+            preset: Preset::Medium,
+            profile: None,
+            keyframe_interval: None,
+            tonemapped: false,
+            fields: None,
+            assigned: None,
+        }
+    }
 }
 
 /// Field order: the field that is displayed first.
@@ -167,13 +197,8 @@ impl Settings<'_> {
             notes.push(format!("a GIF has at most {MAX_GIF_RATE} frames per second"));
         }
         let tonemapped = track.filters.iter().any(|f| matches!(f, VideoFilter::Tonemap { .. }));
+        let size = Size { width: track.width, height: track.height };
         Ok(VideoPlan {
-            source,
-            codec: self.codec,
-            width: track.width,
-            height: track.height,
-            pixel_format,
-            rate: track.rate,
             constant_rate: !track.variable_rate,
             quality: self.quality()?,
             preset: self.preset()?,
@@ -181,8 +206,8 @@ impl Settings<'_> {
             keyframe_interval: self.transcode.keyframe_interval,
             tonemapped,
             fields: fields.filter(|_| track.interlaced && self.codec != VideoCodec::Copy),
-            placed: None,
             filters: track.filters,
+            ..VideoPlan::new(source, self.codec, size, pixel_format, track.rate)
         })
     }
 

@@ -14,7 +14,7 @@ fn device(pool: Pool, encodes: &[VideoCodec]) -> Device {
     }
 }
 
-fn placed(
+fn assigned(
     change: impl FnOnce(&mut Transcode),
     preference: Hardware,
     pool: Pool,
@@ -26,15 +26,15 @@ fn placed(
     let plan =
         plan(&request, Some(&[media_facts(video_facts())]), &Capabilities::everything()).unwrap();
     let (mut video, mut notes) = (plan.video.unwrap(), vec![]);
-    place(&mut video, Some(preference), pool, devices, &mut notes)?;
-    Ok((video.placed, notes))
+    assign_pool(&mut video, Some(preference), pool, devices, &mut notes)?;
+    Ok((video.assigned, notes))
 }
 
 #[test]
 fn a_device_with_the_codec_encodes_the_video() {
     let devices = [device(Pool::Nvenc, &[]), device(Pool::Vaapi, &[VideoCodec::H264])];
-    let (placed, notes) = placed(|_| {}, VAAPI, Pool::Vaapi, &devices).unwrap();
-    assert_eq!(placed.unwrap().pool, Pool::Vaapi);
+    let (device, notes) = assigned(|_| {}, VAAPI, Pool::Vaapi, &devices).unwrap();
+    assert_eq!(device.unwrap().pool, Pool::Vaapi);
     assert!(notes[0].contains("vaapi on /dev/dri/renderD128"), "{notes:?}");
 }
 
@@ -42,17 +42,17 @@ fn a_device_with_the_codec_encodes_the_video() {
 fn an_unsupported_codec_falls_back_or_fails_as_requested() {
     let devices = [device(Pool::Vaapi, &[VideoCodec::H264])];
     let hevc = |t: &mut Transcode| t.video_codec = Some(VideoCodec::Hevc);
-    let refusal = placed(hevc, VAAPI, Pool::Vaapi, &devices).unwrap_err();
+    let refusal = assigned(hevc, VAAPI, Pool::Vaapi, &devices).unwrap_err();
     assert_eq!(refusal.pointer, "#/hardware/prefer");
-    let (on, notes) = placed(hevc, OR_CPU, Pool::Vaapi, &devices).unwrap();
+    let (on, notes) = assigned(hevc, OR_CPU, Pool::Vaapi, &devices).unwrap();
     assert_eq!(on, None);
     assert!(notes[0].contains("does not encode hevc here"), "{notes:?}");
     // A worker without the device: the dispatcher has fallen back to the CPU.
-    let (on, notes) = placed(|_| {}, OR_CPU, Pool::Cpu, &[]).unwrap();
+    let (on, notes) = assigned(|_| {}, OR_CPU, Pool::Cpu, &[]).unwrap();
     assert_eq!(on, None);
     assert!(notes[0].contains("no worker with it was available"), "{notes:?}");
     let deep = |t: &mut Transcode| t.pixel_format = Some("yuv422p".to_owned());
-    assert!(placed(deep, VAAPI, Pool::Vaapi, &devices).unwrap_err().detail.contains("yuv420p"));
+    assert!(assigned(deep, VAAPI, Pool::Vaapi, &devices).unwrap_err().detail.contains("yuv420p"));
 }
 
 #[test]

@@ -10,10 +10,10 @@ use crate::{
 /// Opens a video encoder on the device that the plan is assigned to.
 pub(super) fn open(
     plan: &VideoPlan,
-    placed: &AssignedDevice,
+    device: &AssignedDevice,
     settings: &EncoderSettings<'_>,
 ) -> Result<encoder::Encoder, MediaError> {
-    let codec = placed.pool.encoder(plan.codec).and_then(encoder::find_by_name);
+    let codec = device.pool.encoder(plan.codec).and_then(encoder::find_by_name);
     let codec = codec.ok_or_else(|| broken(ffmpeg::Error::EncoderNotFound))?;
     let mut context = codec::Context::new_with_codec(codec);
     let colors = if plan.tonemapped { Colors::Bt709 } else { Colors::As(settings.source) };
@@ -35,10 +35,10 @@ pub(super) fn open(
     }
     match &settings.frames {
         Some(frames) => frames.attach_to(&mut video),
-        None if placed.pool == Pool::Qsv => video.set_format(Pixel::NV12),
+        None if device.pool == Pool::Qsv => video.set_format(Pixel::NV12),
         None => video.set_format(Pixel::YUV420P),
     }
-    let mut options = encoder_options(plan, placed.pool);
+    let mut options = encoder_options(plan, device.pool);
     let opened = video.open_as_with(codec, options.as_mut()).map_err(broken)?;
     check_all_consumed(&options)?;
     Ok(opened.0.0)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ffapi_domain::media::{
-    AssignedDevice, Pool, Preset, RateControl, Rational as Ratio, Source, VideoCodec, VideoPlan,
+    AssignedDevice, Pool, RateControl, Rational as Ratio, Size, Source, VideoCodec, VideoPlan,
 };
 use ffmpeg_the_third::{Packet, Rational, codec, format::Pixel, frame};
 
@@ -18,27 +18,20 @@ use crate::{
     },
 };
 
-const SIZE: (u32, u32) = (320, 192);
+const SIZE: Size = Size { width: 320, height: 192 };
 
 /// Succeeds if a device can encode with a codec.
 pub(crate) fn probe_encoder(pool: Pool, device: &str, codec: VideoCodec) -> Result<(), MediaError> {
-    let (width, height) = SIZE;
     let plan = VideoPlan {
-        source: Source { input: 0, stream: 0 },
-        codec,
-        filters: vec![],
-        width,
-        height,
-        pixel_format: "yuv420p".to_owned(),
-        rate: Ratio { num: 25, den: 1 },
-        constant_rate: true,
         quality: RateControl { crf: Some(23), ..RateControl::default() },
-        preset: Preset::Medium,
-        profile: None,
-        keyframe_interval: None,
-        tonemapped: false,
-        fields: None,
-        placed: Some(AssignedDevice { pool, device: device.to_owned() }),
+        assigned: Some(AssignedDevice { pool, device: device.to_owned() }),
+        ..VideoPlan::new(
+            Source { input: 0, stream: 0 },
+            codec,
+            SIZE,
+            "yuv420p",
+            Ratio { num: 25, den: 1 },
+        )
     };
     let say = |_| {};
     let heartbeat = Heartbeat::new(&say);
@@ -64,17 +57,17 @@ pub(crate) fn probe_encoder(pool: Pool, device: &str, codec: VideoCodec) -> Resu
 
 /// The device that a plan's frames are uploaded to; `None` if the encoder uploads them itself.
 pub(crate) fn open_device(plan: &VideoPlan) -> Result<Option<HardwareDevice>, MediaError> {
-    let Some(placed) = plan.placed.as_ref().filter(|placed| placed.pool == Pool::Vaapi) else {
+    let Some(assigned) = plan.assigned.as_ref().filter(|device| device.pool == Pool::Vaapi) else {
         return Ok(None);
     };
-    let failed = |error| MediaError::internal(&format!("{} does not open", placed.device), error);
-    HardwareDevice::open(&placed.device).map(Some).map_err(failed)
+    let failed = |error| MediaError::internal(&format!("{} does not open", assigned.device), error);
+    HardwareDevice::open(&assigned.device).map(Some).map_err(failed)
 }
 
 /// A few black frames.
 fn test_frames() -> FrameReceiver {
     const COUNT: u8 = 4;
-    let (width, height) = SIZE;
+    let Size { width, height } = SIZE;
     let one = Rational(1, 1);
     let shape = FrameFormat::Video {
         width,

@@ -14,8 +14,8 @@ pub(crate) fn open(
     plan: &VideoPlan,
     settings: EncoderSettings<'_>,
 ) -> Result<encoder::Encoder, MediaError> {
-    if let Some(placed) = &plan.placed {
-        return hardware::open(plan, placed, &settings);
+    if let Some(device) = &plan.assigned {
+        return hardware::open(plan, device, &settings);
     }
     let codec = plan.codec.encoder().and_then(encoder::find_by_name);
     let codec = codec.ok_or_else(|| broken(ffmpeg::Error::EncoderNotFound))?;

@@ -18,7 +18,7 @@ pub(crate) struct Work<'a> {
     /// The encoders and devices of this machine.
     pub(crate) capabilities: &'a Capabilities,
     /// The pool and hardware that this task is assigned to.
-    pub(crate) place: PoolAssignment,
+    pub(crate) assignment: PoolAssignment,
     /// The memory limit of the job in bytes; `None` if it is unlimited.
     pub(crate) memory: Option<u64>,
     /// Sends a message (progress, facts, log) to the worker; called from any thread.

@@ -10,7 +10,7 @@ use std::{
 
 use ffapi_domain::media::{
     AudioCodec, AudioFilter, AudioPlan, Container, Convert, Effort, MAX_FILES, MediaFacts, Plan,
-    SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, footprint_of_plan, place,
+    SubtitlePlan, VideoCodec, VideoFilter, VideoPlan, assign_pool, footprint_of_plan,
 };
 use ffmpeg_the_third::{Rational, Rescale, codec, media};
 
@@ -100,8 +100,8 @@ pub(crate) fn resolve_plan(
     let mut plan = plan?;
     if let Some(video) = &mut plan.video {
         let devices = &work.capabilities.devices;
-        let PoolAssignment { hardware, pool, .. } = work.place;
-        place(video, hardware, pool, devices, &mut plan.notes)?;
+        let PoolAssignment { hardware, pool, .. } = work.assignment;
+        assign_pool(video, hardware, pool, devices, &mut plan.notes)?;
     }
     work.check_memory(footprint_of_plan(&plan, facts))?;
     Ok(plan)

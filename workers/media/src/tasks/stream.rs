@@ -136,7 +136,8 @@ pub(crate) fn resolve_plan(
         None => default_plan,
     };
     work.check_memory(footprint_of_stream(&plan, facts))?;
-    if let Some(hardware) = work.place.hardware.filter(|hardware| hardware.prefer != Pool::Cpu) {
+    if let Some(hardware) = work.assignment.hardware.filter(|hardware| hardware.prefer != Pool::Cpu)
+    {
         let reason = "segments begin at forced keyframes, which only the CPU encoders support";
         hardware.without(reason, &mut plan.notes)?;
     }

@@ -222,7 +222,7 @@ fn a_task_that_exceeds_its_memory_is_refused_before_it_is_charged() {
     let task = Task::Run {
         request: Box::new(Slot::conversion("o.mp4", vec![Operation::Transcode(slow)])),
         capabilities: Capabilities::everything(),
-        place: PoolAssignment::CPU,
+        assignment: PoolAssignment::CPU,
         output: "o.mp4".to_owned(),
     };
     let memory = format!("memory={}", 700 * 1024 * 1024);

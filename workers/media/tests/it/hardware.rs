@@ -84,7 +84,7 @@ fn convert_preferring_vaapi(fallback: Fallback) -> (Slot, Transcript) {
     let task = Task::Run {
         request: Box::new(Slot::conversion("o.mp4", vec![transcode])),
         capabilities: Capabilities::everything(),
-        place: PoolAssignment {
+        assignment: PoolAssignment {
             hardware: Some(Hardware { prefer: Pool::Vaapi, fallback }),
             pool: Pool::Cpu,
         },

@@ -172,7 +172,7 @@ impl Slot {
         let task = Task::Run {
             request: Box::new(request),
             capabilities: Capabilities::everything(),
-            place: PoolAssignment::CPU,
+            assignment: PoolAssignment::CPU,
             output: output.to_owned(),
         };
         self.task_with(permit, &task, &[], &[])

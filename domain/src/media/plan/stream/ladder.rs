@@ -3,8 +3,8 @@ use super::{
     Rendition,
 };
 use crate::media::{
-    Container, MediaFacts, PlanRejection, Scale, ScaleMode, Stream, Transcode, Variant, VideoCodec,
-    operation::resize,
+    Container, MediaFacts, PlanRejection, Scale, ScaleMode, Size, Stream, Transcode, Variant,
+    VideoCodec, operation::resize,
 };
 
 /// The default ladder: shorter side in pixels, and bitrate cap for a typical video in H.264.
@@ -36,7 +36,7 @@ pub(super) fn ladder(
     complexity: Option<f64>,
     notes: &mut Vec<String>,
 ) -> Vec<(Variant, u64)> {
-    let (wide, high) = track.display_size();
+    let Size { width: wide, height: high } = track.display_size();
     let upright = high > wide;
     let short = wide.min(high);
     let of_side = |side: u32| {
@@ -99,7 +99,7 @@ pub(super) fn ladder(
         .map(|variant| {
             let scale =
                 Scale { width: variant.width, height: variant.height, mode: ScaleMode::Fit };
-            let (width, height) = resize(track, &scale);
+            let Size { width, height } = resize(track, &scale);
             let cap = cap(width.min(height));
             (variant, cap)
         })

@@ -21,7 +21,7 @@ impl SourceTypes {
         let same_frames = source.is_some_and(|(_, source)| source.frame_rate == video.rate)
             && !video.filters.iter().any(|filter| matches!(filter, VideoFilter::Speed(_)));
         let reusable = video.codec == VideoCodec::H264
-            && video.placed.is_none()
+            && video.assigned.is_none()
             && video.profile.as_deref() != Some("baseline")
             && !video.quality.two_pass
             && same_method

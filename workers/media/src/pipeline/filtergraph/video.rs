@@ -71,8 +71,8 @@ impl<'a> VideoGraph<'a> {
             // as two fields in the same order.
             end.push(format!("setfield={first},scale=interl=1"));
         }
-        let placed = self.plan.placed.as_ref().map(|placed| placed.pool);
-        end.push(match placed {
+        let pool = self.plan.assigned.as_ref().map(|device| device.pool);
+        end.push(match pool {
             Some(Pool::Vaapi) => "format=pix_fmts=nv12,hwupload".to_owned(),
             Some(Pool::Qsv) => "format=pix_fmts=nv12".to_owned(),
             _ => format!("format=pix_fmts={}", self.plan.pixel_format),

@@ -1,5 +1,6 @@
 use ffapi_domain::media::{
-    MediaFacts, Preset, RateControl, Source, Stream, VideoCodec, VideoFacts, VideoFilter, VideoPlan,
+    MediaFacts, Preset, RateControl, Size, Source, Stream, VideoCodec, VideoFacts, VideoFilter,
+    VideoPlan,
 };
 
 use crate::{
@@ -44,20 +45,16 @@ fn quick_plan(source: Source, video: &VideoFacts) -> VideoPlan {
     let wide = u64::from(video.width) * u64::from(high) / u64::from(video.height.max(1));
     let (width, height) = (even(u32::try_from(wide).unwrap_or(16)), even(high));
     VideoPlan {
-        source,
-        codec: VideoCodec::H264,
         filters: vec![VideoFilter::Scale { width, height }],
-        width,
-        height,
-        pixel_format: "yuv420p".to_owned(),
-        rate: video.frame_rate,
         constant_rate: !video.variable_rate,
         quality: RateControl { crf: Some(23), ..RateControl::default() },
         preset: Preset::Ultrafast,
-        profile: None,
-        keyframe_interval: None,
-        tonemapped: false,
-        fields: None,
-        placed: None,
+        ..VideoPlan::new(
+            source,
+            VideoCodec::H264,
+            Size { width, height },
+            "yuv420p",
+            video.frame_rate,
+        )
     }
 }

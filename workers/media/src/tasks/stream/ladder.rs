@@ -18,7 +18,7 @@ pub(super) fn largest(renditions: &[Rendition]) -> usize {
 /// enough has the cheapest lookahead. `None` if each decides for itself.
 pub(super) fn leader(renditions: &[Rendition]) -> Option<usize> {
     let by_x264 =
-        |one: &Rendition| one.video.codec == VideoCodec::H264 && one.video.placed.is_none();
+        |one: &Rendition| one.video.codec == VideoCodec::H264 && one.video.assigned.is_none();
     if !renditions.iter().all(by_x264) {
         return None;
     }

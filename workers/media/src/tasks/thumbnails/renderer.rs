@@ -9,8 +9,8 @@ use std::{
 use ffapi_domain::{
     job::StreamSummary,
     media::{
-        ImageFormat, RateControl, Rational, Source, ThumbnailMode, Thumbnails, ThumbnailsPlan,
-        VideoCodec, VideoFacts, VideoPlan,
+        ImageFormat, Rational, Size, Source, ThumbnailMode, Thumbnails, ThumbnailsPlan, VideoCodec,
+        VideoFacts, VideoPlan,
     },
 };
 use ffmpeg_the_third::{Packet, frame};
@@ -18,11 +18,11 @@ use ffmpeg_the_third::{Packet, frame};
 use crate::{
     MediaError,
     encoders::{self, EncoderSettings},
-    ffi::{self, EncoderPass},
+    ffi,
     heartbeat::Heartbeat,
     pipeline::{
         filtergraph::{rotation_filters, tonemap},
-        filtering::Filtering,
+        filtering::{Filtering, OutputTiming},
         frame_channel::{FrameReceiver, StaticFrame},
         frame_format::FrameFormat,
     },
@@ -36,6 +36,12 @@ const BLANK_DEVIATION: f64 = 12.0;
 
 /// The number of further candidates that are tried for an image, until one is not blank.
 pub(crate) const CANDIDATES: u64 = 8;
+
+/// How images are arranged in one file.
+struct Grid {
+    columns: u32,
+    rows: u32,
+}
 
 /// Renders frames of a video to the requested image files.
 pub(crate) struct ThumbnailRenderer<'a> {
@@ -111,7 +117,7 @@ impl<'a> ThumbnailRenderer<'a> {
     ) -> Result<Vec<VerifiedFile>, MediaError> {
         let Some(first) = cells.first() else { return Ok(vec![]) };
         let shape = first.shape.clone();
-        let (columns, rows) = (self.plan.columns.max(1), self.plan.rows.max(1));
+        let Grid { columns, rows } = self.grid();
         let per_sheet = usize::try_from(columns.saturating_mul(rows)).unwrap_or(1);
         let count = cells.len();
         let mut files = Vec::new();
@@ -122,7 +128,7 @@ impl<'a> ThumbnailRenderer<'a> {
             if batch.is_empty() {
                 break;
             }
-            let sheet = self.tile(batch, &shape, (columns, rows))?;
+            let sheet = self.tile(batch, &shape)?;
             let name = match self.request.mode {
                 ThumbnailMode::Grid => "grid".to_owned(),
                 _ => format!("sprite-{}", files.len().saturating_add(1)),
@@ -138,12 +144,17 @@ impl<'a> ThumbnailRenderer<'a> {
         Ok(files)
     }
 
+    /// How many images are next to each other in one file.
+    fn grid(&self) -> Grid {
+        Grid { columns: self.plan.columns.max(1), rows: self.plan.rows.max(1) }
+    }
+
     fn tile(
         &self,
         cells: Vec<frame::Frame>,
         shape: &FrameFormat,
-        (columns, rows): (u32, u32),
     ) -> Result<StaticFrame, MediaError> {
+        let Grid { columns, rows } = self.grid();
         let (sender, feed) = FrameReceiver::new(cells.len(), shape.clone());
         for (number, mut cell) in (0_i64..).zip(cells) {
             cell.set_pts(Some(number));
@@ -199,42 +210,15 @@ impl<'a> ThumbnailRenderer<'a> {
             ImageFormat::Png => VideoCodec::Png,
             ImageFormat::Webp | ImageFormat::Gif => VideoCodec::Webp,
         };
-        let one = Rational::ONE;
-        let plan = VideoPlan {
-            source: Source { input: 0, stream: 0 },
-            codec,
-            filters: vec![],
-            width,
-            height,
-            pixel_format: self.pixel_format().to_owned(),
-            rate: one,
-            constant_rate: true,
-            quality: RateControl::default(),
-            preset: ffapi_domain::media::Preset::Medium,
-            profile: None,
-            keyframe_interval: None,
-            tonemapped: false,
-            fields: None,
-            placed: None,
-        };
+        let source = Source { input: 0, stream: 0 };
+        let size = Size { width, height };
+        let plan = VideoPlan::new(source, codec, size, self.pixel_format(), Rational::ONE);
         let unit = ffmpeg_the_third::Rational(1, 1);
+        let timing = OutputTiming { time_base: unit, aspect: unit, rate: unit };
         let parameters = ffmpeg_the_third::codec::Parameters::new();
-        let mut encoder = encoders::open_video(
-            &plan,
-            EncoderSettings {
-                time_base: unit,
-                aspect: unit,
-                rate: Some(unit),
-                source: &parameters,
-                global_header: false,
-                pass: EncoderPass::Only,
-                statistics: None,
-                scratch: self.folder,
-                threads: 1,
-                forced_keyframes: false,
-                frames: None,
-            },
-        )?;
+        let mut settings = EncoderSettings::new(timing, &plan, &parameters, self.folder);
+        settings.threads = 1;
+        let mut encoder = encoders::open_video(&plan, settings)?;
         let failed = |error| MediaError::internal("an image cannot be encoded", error);
         let mut frame = ffi::share(&image.frame).map_err(failed)?;
         frame.set_pts(Some(0));
