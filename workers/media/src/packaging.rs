@@ -13,7 +13,7 @@ mod sidx;
 pub(crate) use self::{
     codecs::{aac, video as video_codec},
     dash::manifest,
-    hls::{captions_playlist, iframes, master, media},
+    hls::{KeyframePlaylists, captions_playlist, iframes, master, media},
     packaged::{CaptionTrack, Packaged, PackagedKind},
     segment::SingleFileHead,
     segmenter::{SegmentBoundaries, Segmented, Segmenter, SegmenterSettings},

@@ -7,7 +7,7 @@ use ffmpeg_the_third::{
 use super::{broken, check_all_consumed};
 use crate::{
     MediaError,
-    ffi::{self, EncoderPass},
+    ffi::{self, EncoderPass, HeaderPlacement},
 };
 
 /// The name of FFmpeg's encoder for an audio track, and its sample format.
@@ -32,12 +32,15 @@ impl AudioEncoder {
 }
 
 /// Opens an audio encoder.
-pub(crate) fn open(plan: &AudioPlan, global_header: bool) -> Result<encoder::Encoder, MediaError> {
+pub(crate) fn open(
+    plan: &AudioPlan,
+    headers: HeaderPlacement,
+) -> Result<encoder::Encoder, MediaError> {
     let encoder = AudioEncoder::of(plan);
     let codec = encoder::find_by_name(encoder.name);
     let codec = codec.ok_or_else(|| broken(ffmpeg::Error::EncoderNotFound))?;
     let mut context = codec::Context::new_with_codec(codec);
-    ffi::prepare_encoder(&mut context, None, global_header, 1, EncoderPass::Only);
+    ffi::prepare_encoder(&mut context, None, headers, 1, EncoderPass::Only);
     if plan.codec == AudioCodec::Flac && plan.bits > 16 {
         ffi::set_significant_bits(&mut context, plan.bits);
     }

@@ -17,7 +17,7 @@ pub(super) fn open(
     let codec = codec.ok_or_else(|| broken(ffmpeg::Error::EncoderNotFound))?;
     let mut context = codec::Context::new_with_codec(codec);
     let colors = if plan.tonemapped { Colors::Bt709 } else { Colors::As(settings.source) };
-    ffi::prepare_encoder(&mut context, Some(&colors), settings.global_header, 1, settings.pass);
+    ffi::prepare_encoder(&mut context, Some(&colors), settings.headers, 1, settings.pass);
     if let Some(max) = plan.quality.max_bitrate {
         ffi::set_max_rate(&mut context, max);
     }

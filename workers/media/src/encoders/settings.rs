@@ -4,7 +4,7 @@ use ffapi_domain::media::VideoPlan;
 use ffmpeg_the_third::{Rational, codec};
 
 use crate::{
-    ffi::{EncoderPass, HardwareFrames},
+    ffi::{EncoderPass, HardwareFrames, HeaderPlacement},
     pipeline::filtering::OutputTiming,
 };
 
@@ -15,7 +15,7 @@ pub(crate) struct EncoderSettings<'a> {
     /// Frames per second; `None` for a variable frame rate.
     pub(crate) rate: Option<Rational>,
     pub(crate) source: &'a codec::Parameters,
-    pub(crate) global_header: bool,
+    pub(crate) headers: HeaderPlacement,
     pub(crate) pass: EncoderPass,
     /// The statistics of the first pass, for the second.
     pub(crate) statistics: Option<CString>,
@@ -48,7 +48,7 @@ impl<'a> EncoderSettings<'a> {
             aspect: timing.aspect,
             rate: (rate.numerator() > 0).then_some(rate),
             source,
-            global_header: false,
+            headers: HeaderPlacement::InPackets,
             pass: EncoderPass::Only,
             statistics: None,
             scratch,

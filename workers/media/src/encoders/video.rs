@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use ffapi_domain::media::{Fields, Preset, RateControl, VideoCodec, VideoPlan};
+use ffapi_domain::media::{Preset, RateControl, VideoCodec, VideoPlan};
 use ffmpeg_the_third::{self as ffmpeg, Dictionary, codec, encoder, format};
 
 use super::{EncoderSettings, broken, check_all_consumed, hardware};
@@ -31,12 +31,12 @@ pub(crate) fn open(
     ffi::prepare_encoder(
         &mut context,
         colors.as_ref(),
-        settings.global_header,
+        settings.headers,
         settings.threads,
         settings.pass,
     );
     if let Some(fields) = plan.fields {
-        ffi::set_field_order(&mut context, fields == Fields::BottomFirst);
+        ffi::set_field_order(&mut context, fields);
     }
     if plan.codec == VideoCodec::Mjpeg {
         ffi::set_fixed_quality(&mut context, JPEG_QUALITY);

@@ -3,6 +3,7 @@ use std::{
     ptr,
 };
 
+use ffapi_domain::media::Size;
 use ffmpeg_the_third::frame;
 use vmaf_head_sys as sys;
 
@@ -17,14 +18,23 @@ const VIF_FEATURES: [&CStr; 4] = [
     c"VMAF_integer_feature_vif_scale3_score",
 ];
 
+/// Where the VIF scores that the model needs come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VifFeatures {
+    /// libvmaf computes them.
+    Computed,
+    /// They are passed to [`Vmaf::import`].
+    Imported,
+}
+
 /// VMAF, Netflix's measure of the quality of a frame compared with its reference, from 0 to 100.
 ///
 /// It only uses luma, so only a frame's first plane is passed to it.
 pub(crate) struct Vmaf {
     context: *mut sys::VmafContext,
     model: *mut sys::VmafModel,
-    /// Width and height of the frames.
-    size: (u32, u32),
+    /// Of the frames.
+    size: Size,
     /// The number of pairs compared so far.
     compared: c_uint,
 }
@@ -37,12 +47,12 @@ impl Vmaf {
     pub(crate) const MODEL: &'static str = "vmaf_v0.6.1";
 
     /// Prepares for frames of `size` and `depth` bits per sample, with `threads` of its own (0 for
-    /// none). If `external_vif`, VIF scores are passed to [`Self::import`] and not computed again.
+    /// none).
     pub(crate) fn new(
-        size: (u32, u32),
+        size: Size,
         depth: u32,
         threads: u32,
-        external_vif: bool,
+        vif: VifFeatures,
     ) -> Result<Self, MediaError> {
         let mut this = Self { context: ptr::null_mut(), model: ptr::null_mut(), size, compared: 0 };
         let settings = sys::VmafConfiguration {
@@ -59,13 +69,16 @@ impl Vmaf {
         // SAFETY: both strings outlive the call; writes a pointer to a model that `drop` destroys.
         let loaded = unsafe { sys::vmaf_model_load(&raw mut this.model, &raw mut config, name) };
         check("load its model", loaded)?;
-        if external_vif {
-            this.use_feature(c"adm")?;
-            this.use_feature(c"motion")?;
-        } else {
-            // SAFETY: both were created above, and are alive.
-            let used = unsafe { sys::vmaf_use_features_from_model(this.context, this.model) };
-            check("use its model", used)?;
+        match vif {
+            VifFeatures::Imported => {
+                this.use_feature(c"adm")?;
+                this.use_feature(c"motion")?;
+            }
+            VifFeatures::Computed => {
+                // SAFETY: both were created above, and are alive.
+                let used = unsafe { sys::vmaf_use_features_from_model(this.context, this.model) };
+                check("use its model", used)?;
+            }
         }
         this.preallocate_pictures(depth, threads)?;
         Ok(this)
@@ -81,7 +94,7 @@ impl Vmaf {
     /// Allocates picture buffers for reuse: two for each thread, and four for past frames and the
     /// current pair.
     fn preallocate_pictures(&mut self, depth: u32, threads: u32) -> Result<(), MediaError> {
-        let (w, h) = self.size;
+        let Size { width: w, height: h } = self.size;
         let pix_fmt = sys::VmafPixelFormat_VMAF_PIX_FMT_YUV400P;
         let config = sys::VmafPictureConfiguration {
             pic_params: sys::VmafPictureConfiguration__bindgen_ty_1 { w, h, bpc: depth, pix_fmt },
@@ -99,7 +112,7 @@ impl Vmaf {
     ) -> Result<(), MediaError> {
         let sized = [reference, distorted].map(|frame| {
             let (width, height, _) = frame_shape(frame);
-            (width, height) == self.size
+            Size { width, height } == self.size
         });
         if sized != [true; 2] {
             return Err(MediaError::internal("VMAF", "the frames changed their size"));
@@ -165,7 +178,7 @@ impl Vmaf {
         let [to, ..] = picture.data;
         let [stride, ..] = picture.stride;
         let stride = usize::try_from(stride).unwrap_or(0).max(1);
-        let rows = usize::try_from(self.size.1).unwrap_or(0);
+        let rows = usize::try_from(self.size.height).unwrap_or(0);
         // SAFETY: one plane of `height` lines, `stride` bytes from each to the next.
         let to =
             unsafe { std::slice::from_raw_parts_mut(to.cast::<u8>(), stride.saturating_mul(rows)) };

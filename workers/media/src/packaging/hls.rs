@@ -6,8 +6,19 @@ use ffapi_domain::media::{Hdr, SegmentFormat};
 
 use super::{CaptionTrack, Packaged, PackagedKind};
 
+/// Whether the master playlist lists the playlists of keyframes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyframePlaylists {
+    Listed,
+    Omitted,
+}
+
 /// The master (multivariant) playlist.
-pub(crate) fn master(streams: &[Packaged], captions: &[CaptionTrack], iframes: bool) -> String {
+pub(crate) fn master(
+    streams: &[Packaged],
+    captions: &[CaptionTrack],
+    keyframes: KeyframePlaylists,
+) -> String {
     let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n\n");
     let audio: Vec<&Packaged> = streams.iter().filter(|stream| !stream.is_video()).collect();
     let video: Vec<&Packaged> = streams.iter().filter(|stream| stream.is_video()).collect();
@@ -46,20 +57,23 @@ pub(crate) fn master(streams: &[Packaged], captions: &[CaptionTrack], iframes: b
         };
         let _ = writeln!(
             text,
-            "\n#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{codecs}\"{}{groups}\n\
+            "\n#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{codecs}\"{}{}{}{groups}\n\
              {}/index.m3u8",
             stream.peak().saturating_add(paired.map_or(0, |audio| audio.peak())),
             stream.average().saturating_add(paired.map_or(0, |audio| audio.average())),
-            resolution(stream, true),
+            resolution(stream),
+            frame_rate(stream),
+            video_range(stream),
             stream.folder,
         );
-        if iframes && stream.is_video() {
+        if keyframes == KeyframePlaylists::Listed && stream.is_video() {
             let _ = writeln!(
                 text,
-                "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},CODECS=\"{}\"{},URI=\"{}/iframes.m3u8\"",
+                "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},CODECS=\"{}\"{}{},URI=\"{}/iframes.m3u8\"",
                 keyframe_peak(stream),
                 stream.codecs,
-                resolution(stream, false),
+                resolution(stream),
+                video_range(stream),
                 stream.folder,
             );
         }
@@ -67,20 +81,27 @@ pub(crate) fn master(streams: &[Packaged], captions: &[CaptionTrack], iframes: b
     text
 }
 
-/// The attributes of a video: resolution, frame rate if `with_rate`, and dynamic range.
-fn resolution(stream: &Packaged, with_rate: bool) -> String {
-    let PackagedKind::Video { width, height, rate, hdr } = stream.kind else {
-        return String::new();
-    };
-    let rate =
-        if with_rate && rate > 0.0 { format!(",FRAME-RATE={rate:.3}") } else { String::new() };
-    // The default is standard dynamic range.
-    let range = match hdr {
-        None => "",
-        Some(Hdr::Pq) => ",VIDEO-RANGE=PQ",
-        Some(Hdr::Hlg) => ",VIDEO-RANGE=HLG",
-    };
-    format!(",RESOLUTION={width}x{height}{rate}{range}")
+/// The attribute for the size of a video; empty for audio.
+fn resolution(stream: &Packaged) -> String {
+    let size = stream.size();
+    size.map_or_else(String::new, |(width, height)| format!(",RESOLUTION={width}x{height}"))
+}
+
+/// The attribute for the frame rate of a video; empty if it is unknown.
+fn frame_rate(stream: &Packaged) -> String {
+    match stream.kind {
+        PackagedKind::Video { rate, .. } if rate > 0.0 => format!(",FRAME-RATE={rate:.3}"),
+        PackagedKind::Video { .. } | PackagedKind::Audio { .. } => String::new(),
+    }
+}
+
+/// The attribute for the dynamic range of a video; the default is standard dynamic range.
+const fn video_range(stream: &Packaged) -> &'static str {
+    match stream.kind {
+        PackagedKind::Video { hdr: Some(Hdr::Pq), .. } => ",VIDEO-RANGE=PQ",
+        PackagedKind::Video { hdr: Some(Hdr::Hlg), .. } => ",VIDEO-RANGE=HLG",
+        PackagedKind::Video { hdr: None, .. } | PackagedKind::Audio { .. } => "",
+    }
 }
 
 /// The peak bitrate of the keyframes only.
@@ -108,14 +129,14 @@ fn map(stream: &Packaged) -> String {
     "#EXT-X-MAP:URI=\"init.mp4\"\n".to_owned()
 }
 
-/// The media playlist of a stream.
-pub(crate) fn media(stream: &Packaged, encrypted: bool) -> String {
+/// The media playlist of a stream; `key` is the URI of the key of encrypted segments.
+pub(crate) fn media(stream: &Packaged, key: Option<&str>) -> String {
     let mut text = head(stream);
     text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     // What is listed before the key is not encrypted.
     text.push_str(&map(stream));
-    if encrypted {
-        text.push_str("#EXT-X-KEY:METHOD=AES-128,URI=\"../key.bin\"\n");
+    if let Some(uri) = key {
+        let _ = writeln!(text, "#EXT-X-KEY:METHOD=AES-128,URI=\"{uri}\"");
     }
     for (number, segment) in stream.segments.iter().enumerate() {
         let _ = writeln!(text, "#EXTINF:{:.6},", segment.duration);

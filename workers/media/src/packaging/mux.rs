@@ -11,7 +11,8 @@ use ffmpeg_the_third::{
 };
 
 use crate::{
-    MediaError, ffi,
+    MediaError,
+    ffi::{self, HeaderPlacement},
     pipeline::{
         encoded_packet::EncodedPacket, packet_span::PacketSpan, progress::ProgressReporter,
     },
@@ -127,8 +128,13 @@ impl Mux {
         matches!(self.container, Container::Mp4 | Container::Mov)
     }
 
-    pub(crate) fn wants_global_header(&self) -> bool {
-        self.output.format().flags().contains(format::Flags::GLOBAL_HEADER)
+    /// Where the container needs the headers of its encoders.
+    pub(crate) fn header_placement(&self) -> HeaderPlacement {
+        if self.output.format().flags().contains(format::Flags::GLOBAL_HEADER) {
+            HeaderPlacement::Global
+        } else {
+            HeaderPlacement::InPackets
+        }
     }
 
     /// Adds a stream for an opened encoder; returns its index.

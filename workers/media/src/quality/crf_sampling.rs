@@ -54,17 +54,24 @@ impl SampleStats {
     }
 }
 
-/// Encodes the samples as planned, and measures their quality if `measure_vmaf`.
+/// What is measured of encoded samples, besides their bitrate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measured {
+    Bitrate,
+    BitrateAndVmaf,
+}
+
+/// Encodes the samples as planned, and measures them.
 pub(crate) fn encode_samples(
     context: &TaskContext<'_>,
     video: &VideoPlan,
     facts: &[MediaFacts],
     samples: &[Window],
-    measure_vmaf: bool,
+    measured: Measured,
 ) -> Result<SampleStats, MediaError> {
     let mut total = SampleStats::default();
     for window in samples {
-        total.add(encode_sample(context, video, facts, *window, measure_vmaf)?);
+        total.add(encode_sample(context, video, facts, *window, measured)?);
     }
     Ok(total)
 }
@@ -74,7 +81,7 @@ fn encode_sample(
     video: &VideoPlan,
     facts: &[MediaFacts],
     window: Window,
-    measure_vmaf: bool,
+    measured: Measured,
 ) -> Result<SampleStats, MediaError> {
     let mut flow = context.flow(facts)?;
     let graph = VideoGraph::of(video, facts, context.scratch);
@@ -86,7 +93,7 @@ fn encode_sample(
     let encoder = encoders::open_video(video, settings)?;
     let shape = filtering.video_format()?;
     let depth = if video.pixel_format.contains("10") { 10 } else { 8 };
-    let (observers, to_meter, meter) = if measure_vmaf {
+    let (observers, to_meter, meter) = if measured == Measured::BitrateAndVmaf {
         let (inputs, meter) = QualityMeter::of(&encoder, shape.clone(), shape, depth, core_count());
         (vec![inputs.original], Some(inputs.encoded), Some(meter))
     } else {

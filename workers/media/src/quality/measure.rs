@@ -8,11 +8,12 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use ffapi_domain::media::Size;
 use ffmpeg_the_third::frame;
 
 use crate::{
     MediaError,
-    ffi::{self, Vmaf},
+    ffi::{self, VifFeatures, Vmaf},
     vif::Vif,
 };
 
@@ -43,9 +44,12 @@ impl Measure {
     /// threads.
     pub(crate) fn of(like: &frame::Frame, depth: u32, threads: u32) -> Result<Self, MediaError> {
         let (width, height, _) = ffi::frame_shape(like);
-        let vif = VifSource::new((width, height), depth, threads);
-        let own_vif = !matches!(vif, VifSource::Libvmaf);
-        let vmaf = Vmaf::new((width, height), depth, threads, own_vif)?;
+        let vif = VifSource::new(width, height, depth, threads);
+        let features = match vif {
+            VifSource::Libvmaf => VifFeatures::Computed,
+            VifSource::SameThread { .. } | VifSource::Workers { .. } => VifFeatures::Imported,
+        };
+        let vmaf = Vmaf::new(Size { width, height }, depth, threads, features)?;
         Ok(Self { vmaf, vif, compared: 0 })
     }
 
@@ -80,7 +84,7 @@ impl Measure {
 }
 
 impl VifSource {
-    fn new((width, height): (u32, u32), depth: u32, threads: u32) -> Self {
+    fn new(width: u32, height: u32, depth: u32, threads: u32) -> Self {
         let (Ok(width), Ok(height)) = (usize::try_from(width), usize::try_from(height)) else {
             return Self::Libvmaf;
         };

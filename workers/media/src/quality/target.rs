@@ -3,7 +3,7 @@
 use ffapi_domain::media::{MediaFacts, Micros, Plan, VideoFilter, VideoPlan, Window};
 use serde_json::{Value, json};
 
-use super::crf_sampling::{self, sample_windows};
+use super::crf_sampling::{self, Measured, sample_windows};
 use crate::{
     MediaError,
     pipeline::{context::TaskContext, progress::ProgressReporter},
@@ -33,6 +33,15 @@ struct Attempt {
     rate: f64,
 }
 
+/// The CRFs of a codec.
+#[derive(Debug, Clone, Copy)]
+struct CrfRange {
+    /// The one of the best quality.
+    best: u8,
+    /// The one of the smallest files.
+    smallest: u8,
+}
+
 /// Finds the highest CRF whose VMAF reaches the target; the best quality tried if none does.
 pub(crate) fn search(
     context: &TaskContext<'_>,
@@ -43,6 +52,7 @@ pub(crate) fn search(
     reporter: &ProgressReporter<'_>,
 ) -> Result<QualityFound, MediaError> {
     let (best, smallest) = video.codec.crf_range().unwrap_or((0, 51));
+    let range = CrfRange { best, smallest };
     let left = facts.first().and_then(|primary| primary.duration);
     let left = left.map(|duration| duration.saturating_sub(plan.seek));
     // The trimmed input is as long as the output, unless others are appended to it.
@@ -56,7 +66,7 @@ pub(crate) fn search(
         let share = u64::try_from(tried.len()).unwrap_or(u64::MAX);
         reporter
             .set_position(plan.duration.unwrap_or(0).saturating_mul(share) / MAX_ATTEMPTS as u64);
-        next = choose(&tried, target, (best, smallest));
+        next = choose(&tried, target, range);
     }
     let good = tried.iter().filter(|tried| tried.vmaf >= target).max_by_key(|tried| tried.crf);
     let best_quality = tried.iter().min_by_key(|tried| tried.crf);
@@ -81,7 +91,7 @@ pub(crate) fn search(
 }
 
 /// The CRF to try next, given those that were tried; `None` once the search is done.
-fn choose(tried: &[Attempt], target: f64, (best, smallest): (u8, u8)) -> Option<u8> {
+fn choose(tried: &[Attempt], target: f64, range: CrfRange) -> Option<u8> {
     /// The typical decrease of VMAF from one CRF to the next.
     const SLOPE: f64 = 1.2;
     let good = tried.iter().filter(|tried| tried.vmaf >= target).max_by_key(|tried| tried.crf);
@@ -91,8 +101,8 @@ fn choose(tried: &[Attempt], target: f64, (best, smallest): (u8, u8)) -> Option<
     {
         return None;
     }
-    let min = good.map_or(Some(best), |good| good.crf.checked_add(1))?;
-    let max = bad.map_or(Some(smallest), |bad| bad.crf.checked_sub(1))?;
+    let min = good.map_or(Some(range.best), |good| good.crf.checked_add(1))?;
+    let max = bad.map_or(Some(range.smallest), |bad| bad.crf.checked_sub(1))?;
     if min > max {
         return None;
     }
@@ -102,7 +112,7 @@ fn choose(tried: &[Attempt], target: f64, (best, smallest): (u8, u8)) -> Option<
             f64::from(good.crf) + share * f64::from(bad.crf.saturating_sub(good.crf))
         }
         (Some(one), None) | (None, Some(one)) => f64::from(one.crf) + (one.vmaf - target) / SLOPE,
-        (None, None) => f64::from(best),
+        (None, None) => f64::from(range.best),
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
     let guess = guess.clamp(0.0, 255.0) as u8;
@@ -130,7 +140,8 @@ fn try_crf(
             *filter = VideoFilter::Speed(1.0);
         }
     }
-    let found = crf_sampling::encode_samples(context, &plan, facts, samples, true)?;
+    let found =
+        crf_sampling::encode_samples(context, &plan, facts, samples, Measured::BitrateAndVmaf)?;
     if found.scores.is_empty() {
         return Err(MediaError::input("the input has no frames to measure a quality by"));
     }

@@ -249,7 +249,7 @@ impl<'env> OutputBuilder<'_, 'env> {
         let time_base = timing.time_base;
         let parameters = flow.parameters(video.source)?;
         let mut settings = EncoderSettings::new(timing, video, &parameters, self.context.scratch);
-        settings.global_header = mux.wants_global_header();
+        settings.headers = mux.header_placement();
         settings.frames = filtering.hardware_frames();
         settings.threads = self.context.threads;
         if video.quality.two_pass {
@@ -305,7 +305,7 @@ impl<'env> OutputBuilder<'_, 'env> {
         let gain = self.results.gains.get(number).copied().flatten();
         let graph = AudioGraph { plan: audio, sample_format: format.name(), gain };
         let mut filtering = flow.filter(graph.filtergraph(), None)?;
-        let encoder = encoders::open_audio(audio, mux.wants_global_header())?;
+        let encoder = encoders::open_audio(audio, mux.header_placement())?;
         filtering.set_frame_size(ffi::frame_size(&encoder));
         // The part that is kept of a video may have no audio.
         let silent = self.plan.duration.filter(|_| self.plan.video.is_some());

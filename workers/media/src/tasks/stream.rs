@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use self::{
     manifests::{captions, captions_folder, check_files, list_files, write_manifests},
-    stills::Stills,
+    stills::{StillRequests, Stills},
     stream_pipeline::{EncodedOutput, StreamPipeline},
 };
 use crate::{
@@ -63,7 +63,7 @@ pub(crate) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         request.sprite.as_ref().map(Sprite::pictures),
     );
     let video = facts.first().and_then(MediaFacts::video).map(|(_, video)| video);
-    let wanted = (poster.as_ref(), sprite.as_ref());
+    let wanted = StillRequests { poster: poster.as_ref(), sprite: sprite.as_ref() };
     let stills = Stills::prepare(wanted, &plan, video, &root, &heartbeat);
     let pipeline =
         StreamPipeline { context: &context, facts: &facts, request, plan: &plan, root: &root, key };

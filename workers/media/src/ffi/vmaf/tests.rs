@@ -1,8 +1,9 @@
 //! The VIF scores computed here, compared with libvmaf's.
 
+use ffapi_domain::media::Size;
 use ffmpeg_the_third::{format::Pixel, frame};
 
-use super::{VIF_FEATURES, Vmaf, check, sys};
+use super::{VIF_FEATURES, VifFeatures, Vmaf, check, sys};
 use crate::vif::Vif;
 
 /// A frame whose luma at each pixel is `sample(x, y)`, from 0 to 1.
@@ -39,10 +40,14 @@ fn waves(x: u32, y: u32) -> f64 {
     0.5 + 0.3 * (f64::from(x) / 7.0).sin() * (f64::from(y) / 11.0).cos() + 0.1 * noise(x / 9, y / 5)
 }
 
+const fn shape((width, height): (u32, u32)) -> Size {
+    Size { width, height }
+}
+
 /// libvmaf's own VIF scores of a pair.
 fn libvmaf_scores(size: (u32, u32), depth: u32, pair: &[frame::Video; 2]) -> [f64; 4] {
     let [reference, distorted] = pair;
-    let mut vmaf = Vmaf::new(size, depth, 0, false).unwrap();
+    let mut vmaf = Vmaf::new(shape(size), depth, 0, VifFeatures::Computed).unwrap();
     vmaf.compare(reference, distorted).unwrap();
     VIF_FEATURES.map(|feature| {
         let mut score = 0.0;
@@ -94,22 +99,22 @@ fn frames_that_are_smaller_than_the_filters_are_left_to_libvmaf() {
 fn scores_are_the_same_with_imported_vif_scores() {
     let size = (320, 180);
     let pair = [frame_of(size, 8, waves), frame_of(size, 8, |x, y| waves(x / 2 * 2, y))];
-    let score = |external_vif: bool| {
-        let mut vmaf = Vmaf::new(size, 8, 0, external_vif).unwrap();
+    let score = |vif: VifFeatures| {
+        let mut vmaf = Vmaf::new(shape(size), 8, 0, vif).unwrap();
         for index in 0..3 {
             vmaf.compare(&pair[0], &pair[1]).unwrap();
-            if external_vif {
+            if vif == VifFeatures::Imported {
                 vmaf.import(index, libvmaf_scores(size, 8, &pair)).unwrap();
             }
         }
         vmaf.finish().unwrap()
     };
-    assert_eq!(score(true), score(false));
+    assert_eq!(score(VifFeatures::Imported), score(VifFeatures::Computed));
 }
 
 #[test]
 fn frames_of_another_size_are_rejected_without_a_deadlock() {
-    let mut vmaf = Vmaf::new((64, 64), 8, 2, false).unwrap();
+    let mut vmaf = Vmaf::new(shape((64, 64)), 8, 2, VifFeatures::Computed).unwrap();
     let [small, large] = [(64, 64), (66, 64)].map(|size| frame_of(size, 8, waves));
     vmaf.compare(&small, &small).unwrap();
     let error = vmaf.compare(&small, &large).unwrap_err();

@@ -56,16 +56,16 @@ fn find_moov(file: &mut File) -> io::Result<Option<(u64, u64)>> {
 /// Limits all tracks of a `moov` box; none if it is not of the expected form.
 fn limit_tracks(moov: &mut [u8], end: Micros) -> Option<()> {
     let mvhd = children(moov, 0..moov.len()).into_iter().find(|(kind, _)| kind == b"mvhd")?.1;
-    let long_times = *moov.get(mvhd.start)? == 1;
-    let scale = number(moov, mvhd.start.checked_add(if long_times { 20 } else { 12 })?, false)?;
+    let times = Width::of_version(*moov.get(mvhd.start)?);
+    let scale = number(moov, mvhd.start.checked_add(times.pick(12, 20))?, Width::Four)?;
     let limit = u64::try_from(u128::from(end) * u128::from(scale) / 1_000_000).ok()?;
     let mut longest = 0;
     for (_, track) in children(moov, 0..moov.len()).into_iter().filter(|(kind, _)| kind == b"trak")
     {
         longest = longest.max(limit_track(moov, track, limit)?);
     }
-    let duration = mvhd.start.checked_add(if long_times { 24 } else { 16 })?;
-    lower(moov, duration, long_times, longest)
+    let duration = mvhd.start.checked_add(times.pick(16, 24))?;
+    lower(moov, duration, times, longest)
 }
 
 /// Limits one track; returns its duration in the units of the movie.
@@ -73,21 +73,21 @@ fn limit_track(moov: &mut [u8], track: Range, limit: u64) -> Option<u64> {
     let inside = children(moov, track);
     let find = |wanted: &[u8; 4]| inside.iter().find(|(kind, _)| kind == wanted).cloned();
     let tkhd = find(b"tkhd")?.1;
-    let long_times = *moov.get(tkhd.start)? == 1;
-    let duration = tkhd.start.checked_add(if long_times { 28 } else { 20 })?;
-    let Some((_, edts)) = find(b"edts") else { return number(moov, duration, long_times) };
+    let times = Width::of_version(*moov.get(tkhd.start)?);
+    let duration = tkhd.start.checked_add(times.pick(20, 28))?;
+    let Some((_, edts)) = find(b"edts") else { return number(moov, duration, times) };
     let elst = children(moov, edts).into_iter().find(|(kind, _)| kind == b"elst")?.1;
-    let long_edits = *moov.get(elst.start)? == 1;
-    let count = number(moov, elst.start.checked_add(4)?, false)?;
-    let entry = if long_edits { 20 } else { 12 };
+    let edits = Width::of_version(*moov.get(elst.start)?);
+    let count = number(moov, elst.start.checked_add(4)?, Width::Four)?;
+    let entry = edits.pick(12, 20);
     let mut at = elst.start.checked_add(8)?;
     let mut total = 0_u64;
     for _ in 0..count {
-        lower(moov, at, long_edits, limit.saturating_sub(total))?;
-        total = total.checked_add(number(moov, at, long_edits)?)?;
+        lower(moov, at, edits, limit.saturating_sub(total))?;
+        total = total.checked_add(number(moov, at, edits)?)?;
         at = at.checked_add(entry)?;
     }
-    lower(moov, duration, long_times, total)?;
+    lower(moov, duration, times, total)?;
     Some(total)
 }
 
@@ -97,7 +97,9 @@ type Range = std::ops::Range<usize>;
 fn children(bytes: &[u8], within: Range) -> Vec<([u8; 4], Range)> {
     let mut found = Vec::new();
     let mut at = within.start;
-    while let Some(size) = number(bytes, at, false).and_then(|size| usize::try_from(size).ok()) {
+    while let Some(size) =
+        number(bytes, at, Width::Four).and_then(|size| usize::try_from(size).ok())
+    {
         let (Some(content), Some(next)) = (at.checked_add(8), at.checked_add(size)) else { break };
         let kind = at.checked_add(4).and_then(|from| bytes.get(from..content));
         let Some(kind) = kind.and_then(|kind| kind.try_into().ok()) else { break };
@@ -110,19 +112,40 @@ fn children(bytes: &[u8], within: Range) -> Vec<([u8; 4], Range)> {
     found
 }
 
-/// A number of eight bytes if `long`, and of four otherwise.
-fn number(bytes: &[u8], at: usize, long: bool) -> Option<u64> {
-    if long {
-        return Some(u64::from_be_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?));
+/// The bytes of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    Four,
+    Eight,
+}
+
+impl Width {
+    /// Of the times in a box of a version.
+    const fn of_version(version: u8) -> Self {
+        if version == 1 { Self::Eight } else { Self::Four }
     }
-    let bytes = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-    Some(u64::from(u32::from_be_bytes(bytes)))
+
+    /// What depends on the width, such as the offset of what follows a number.
+    const fn pick(self, four: usize, eight: usize) -> usize {
+        match self {
+            Self::Four => four,
+            Self::Eight => eight,
+        }
+    }
+}
+
+fn number(bytes: &[u8], at: usize, width: Width) -> Option<u64> {
+    let bytes = bytes.get(at..)?;
+    Some(match width {
+        Width::Four => u64::from(u32::from_be_bytes(*bytes.first_chunk()?)),
+        Width::Eight => u64::from_be_bytes(*bytes.first_chunk()?),
+    })
 }
 
 /// Lowers a number to a limit, if it is above.
-fn lower(bytes: &mut [u8], at: usize, long: bool, limit: u64) -> Option<()> {
-    let value = number(bytes, at, long)?.min(limit).to_be_bytes();
-    let value = if long { value.as_slice() } else { value.get(4..)? };
+fn lower(bytes: &mut [u8], at: usize, width: Width, limit: u64) -> Option<()> {
+    let value = number(bytes, at, width)?.min(limit).to_be_bytes();
+    let value = value.get(width.pick(4, 0)..)?;
     bytes.get_mut(at..at.checked_add(value.len())?)?.copy_from_slice(value);
     Some(())
 }

@@ -6,7 +6,7 @@ use ffapi_domain::media::{
 use crate::{
     MediaError,
     pipeline::context::TaskContext,
-    quality::crf_sampling::{encode_samples, sample_windows},
+    quality::crf_sampling::{Measured, encode_samples, sample_windows},
 };
 
 /// Bits per pixel that the quick encode takes for an average video: a few recordings and cartoons
@@ -29,7 +29,7 @@ pub(crate) fn complexity(
     let samples = sample_windows(0, primary.duration);
     // Every second one of many: a ladder needs no more precision.
     let selected: Vec<_> = samples.iter().copied().step_by(1 + samples.len() / 4).collect();
-    let stats = encode_samples(context, &plan, facts, &selected, false)?;
+    let stats = encode_samples(context, &plan, facts, &selected, Measured::Bitrate)?;
     if stats.frames == 0 {
         return Ok(None);
     }

@@ -7,7 +7,7 @@ use crate::{
     MediaError,
     cues::{self, Cues},
     open,
-    packaging::{self, CaptionTrack, Packaged},
+    packaging::{self, CaptionTrack, KeyframePlaylists, Packaged},
     pipeline::context::TaskContext,
     protocol::VerifiedFile,
 };
@@ -84,6 +84,8 @@ pub(super) fn write_manifests(
     let encrypted = pipeline.key.is_some();
     let hls = matches!(packaging, Packaging::Hls | Packaging::Cmaf);
     let iframes = hls && !encrypted && pipeline.request.segments == SegmentFormat::Fmp4;
+    let listed = if iframes { KeyframePlaylists::Listed } else { KeyframePlaylists::Omitted };
+    let key = encrypted.then_some("../key.bin");
     let tracks: Vec<CaptionTrack> = captions.iter().map(|(track, _)| track.clone()).collect();
     for (caption, text) in captions {
         write(format!("{}/captions.vtt", caption.folder), text)?;
@@ -95,7 +97,7 @@ pub(super) fn write_manifests(
         }
         for stream in streams {
             let name = format!("{}/index.m3u8", stream.folder);
-            write(name, &packaging::media(stream, encrypted))?;
+            write(name, &packaging::media(stream, key))?;
             if iframes && stream.is_video() {
                 write(format!("{}/iframes.m3u8", stream.folder), &packaging::iframes(stream))?;
             }
@@ -105,7 +107,7 @@ pub(super) fn write_manifests(
         write("manifest.mpd".to_owned(), &packaging::manifest(streams, &tracks))?;
     }
     if hls {
-        write("master.m3u8".to_owned(), &packaging::master(streams, &tracks, iframes))?;
+        write("master.m3u8".to_owned(), &packaging::master(streams, &tracks, listed))?;
     }
     if encrypted {
         files.insert(0, VerifiedFile::named("key.bin".to_owned(), None));

@@ -25,6 +25,13 @@ const POSTER_WIDTH: u64 = 1280;
 /// Default width of a sprite's images, in pixels.
 const SPRITE_WIDTH: u64 = 160;
 
+/// The requests for the images of a stream.
+#[derive(Clone, Copy)]
+pub(super) struct StillRequests<'a> {
+    pub(super) poster: Option<&'a Thumbnails>,
+    pub(super) sprite: Option<&'a Thumbnails>,
+}
+
 /// The poster and sprite of a stream, as requested.
 pub(super) struct Stills<'a> {
     poster: Option<ThumbnailRenderer<'a>>,
@@ -37,7 +44,7 @@ pub(super) type StillFiles = Arc<Mutex<Vec<VerifiedFile>>>;
 impl<'a> Stills<'a> {
     /// Prepares the requested images; those that the plan has no times for are omitted.
     pub(super) fn prepare(
-        (poster, sprite): (Option<&'a Thumbnails>, Option<&'a Thumbnails>),
+        requests: StillRequests<'a>,
         plan: &StreamPlan,
         video: Option<&'a VideoFacts>,
         folder: &'a Path,
@@ -48,8 +55,8 @@ impl<'a> Stills<'a> {
             Some(ThumbnailRenderer::open(request, plan, video, default_width, folder, heartbeat))
         };
         Self {
-            poster: renderer(poster, &plan.poster, POSTER_WIDTH),
-            sprite: renderer(sprite, &plan.sprite, SPRITE_WIDTH),
+            poster: renderer(requests.poster, &plan.poster, POSTER_WIDTH),
+            sprite: renderer(requests.sprite, &plan.sprite, SPRITE_WIDTH),
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
         frame_types::{FrameTypePlan, SourceTypes},
         track::Track,
     },
-    ffi,
+    ffi::{self, HeaderPlacement},
     packaging::{
         self, Packaged, PackagedKind, SegmentBoundaries, Segmented, Segmenter, SegmenterSettings,
         SingleFileHead,
@@ -226,7 +226,7 @@ impl<'a> StreamPipeline<'a> {
         let timing = filtering.output_timing()?;
         let parameters = flow.parameters(video.source)?;
         let mut settings = EncoderSettings::new(timing, video, &parameters, scratch);
-        settings.global_header = true;
+        settings.headers = HeaderPlacement::Global;
         settings.forced_keyframes = true;
         let one_thread =
             ladder::is_single_threaded(rendition, &self.plan.renditions) && !self.measures_vmaf();
@@ -282,7 +282,7 @@ impl<'a> StreamPipeline<'a> {
         let format = encoders::AudioEncoder::of(audio).format;
         let graph = AudioGraph { plan: audio, sample_format: format.name(), gain: None };
         let mut filtering = flow.filter(graph.filtergraph(), None)?;
-        let encoder = encoders::open_audio(audio, true)?;
+        let encoder = encoders::open_audio(audio, HeaderPlacement::Global)?;
         filtering.set_frame_size(ffi::frame_size(&encoder));
         let time_base = filtering.output_timing()?.time_base;
         let title = audio.title.as_ref().or(audio.language.as_ref());
