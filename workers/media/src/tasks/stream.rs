@@ -1,6 +1,8 @@
 mod complexity;
+mod encoder_track;
 mod ladder;
 mod manifests;
+mod outputs;
 mod shared_filters;
 mod stills;
 mod stream_pipeline;
@@ -15,8 +17,9 @@ use serde_json::{Map, Value, json};
 
 use self::{
     manifests::{captions, captions_folder, check_files, list_files, write_manifests},
+    outputs::EncodedOutput,
     stills::{StillRequests, Stills},
-    stream_pipeline::{EncodedOutput, StreamPipeline},
+    stream_pipeline::StreamPipeline,
 };
 use crate::{
     MediaError,
@@ -93,7 +96,7 @@ pub(crate) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
 /// The folders of a plan's output files.
 fn folders(plan: &StreamPlan) -> Vec<String> {
     let renditions = plan.renditions.iter().map(|rendition| rendition.name.clone());
-    let audio = (0..plan.audio.len()).map(stream_pipeline::audio_folder);
+    let audio = (0..plan.audio.len()).map(encoder_track::audio_folder);
     renditions.chain(audio).chain((0..plan.captions.len()).map(captions_folder)).collect()
 }
 

@@ -1,48 +1,29 @@
 use std::{
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{SyncSender, sync_channel},
-    },
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc::sync_channel},
 };
 
-use ffapi_domain::media::{
-    AudioPlan, Hdr, MediaFacts, Metric, Rendition, Stream, StreamPlan, VideoCodec, VideoPlan,
-    Window,
-};
-use ffmpeg_the_third::{Rational, Rescale, encoder::Encoder};
+use ffapi_domain::media::{MediaFacts, Metric, Rendition, Stream, StreamPlan, Window};
+use ffmpeg_the_third::Rescale;
 use serde_json::{Map, Value};
 
 use super::{
+    encoder_track::{EncoderTrack, TrackOpener},
     ladder,
+    outputs::{EncodedOutput, PendingOutput},
     shared_filters::SharedFilters,
     stills::{self, Stills},
 };
 use crate::{
     MediaError,
-    encoders::{
-        self, EncoderSettings,
-        frame_types::{FrameTypePlan, SourceTypes},
-        track::Track,
-    },
-    ffi::{self, HeaderPlacement},
-    packaging::{
-        self, Packaged, PackagedKind, SegmentBoundaries, Segmented, Segmenter, SegmenterSettings,
-        SingleFileHead,
-    },
+    encoders::{frame_types::FrameTypePlan, track::Track},
+    packaging::{SegmentBoundaries, Segmenter, SegmenterSettings},
     pipeline::{
-        context::TaskContext,
-        encoded_packet::EncodedPacket,
-        filtergraph::{AudioGraph, VideoGraph},
-        filtering::Filtering,
-        flow::Flow,
-        frame_channel::FrameSender,
-        frame_format::FrameFormat,
+        context::TaskContext, encoded_packet::EncodedPacket, flow::Flow, frame_format::FrameFormat,
         progress::ProgressReporter,
     },
     protocol::VerifiedFile,
-    quality::meter::{QualityMeter, Scores},
+    quality::meter::QualityMeter,
     tasks::analyze,
     units::MICROS,
 };
@@ -51,43 +32,6 @@ use crate::{
 const PACKET_QUEUE_CAPACITY: usize = 256;
 /// The same if quality is measured: each meter keeps one original frame for every queued packet.
 const METERED_QUEUE_CAPACITY: usize = 4;
-
-/// One encoded stream.
-pub(super) struct EncodedOutput {
-    pub(super) packaged: Packaged,
-    /// All segments in one unencrypted file, for verification.
-    pub(super) clear_copy: PathBuf,
-    pub(super) frames: u64,
-    /// VMAF of each frame, if it was requested.
-    pub(super) scores: Option<Vec<f64>>,
-}
-
-/// A stream whose flow has not run yet.
-struct PendingOutput {
-    packaged: Packaged,
-    clear_copy: PathBuf,
-    sent: Arc<AtomicU64>,
-    segmented: Arc<Mutex<Option<Segmented>>>,
-    scores: Option<Scores>,
-}
-
-impl PendingOutput {
-    /// The output, once the flow has run.
-    fn finish(self) -> EncodedOutput {
-        let segmented = self.segmented.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (segments, head) =
-            segmented.map_or_else(Default::default, |made| (made.segments, made.head));
-        let scores = self.scores.map(|scores| {
-            std::mem::take(&mut *scores.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        EncodedOutput {
-            packaged: Packaged { segments, head, ..self.packaged },
-            clear_copy: self.clear_copy,
-            frames: self.sent.load(Ordering::Relaxed),
-            scores,
-        }
-    }
-}
 
 /// Encodes all streams of a request in one pass over the input.
 pub(super) struct StreamPipeline<'a> {
@@ -120,10 +64,17 @@ impl<'a> StreamPipeline<'a> {
         let primary = crate::pipeline::context::primary_facts(self.facts)?;
         let mut flow = self.context.flow(self.facts)?;
         let renditions = &self.plan.renditions;
+        let opener = TrackOpener {
+            context: self.context,
+            facts: self.facts,
+            request: self.request,
+            plan: self.plan,
+            measures_vmaf: self.measures_vmaf(),
+        };
         let mut shared = SharedFilters::of(renditions, &mut flow, self.context, self.facts)?;
         let mut tracks = Vec::new();
         for rendition in renditions {
-            tracks.push(self.video_track(&mut flow, shared.as_mut(), rendition)?);
+            tracks.push(opener.video(&mut flow, shared.as_mut(), rendition)?);
         }
         self.share_frame_types(&mut tracks);
         let meters = self.meters(&mut tracks)?;
@@ -138,7 +89,7 @@ impl<'a> StreamPipeline<'a> {
         }
         for (number, audio) in self.plan.audio.iter().enumerate() {
             let primary_reporter = pending.is_empty().then_some(reporter);
-            let track = self.audio_track(&mut flow, audio, number)?;
+            let track = opener.audio(&mut flow, audio, number)?;
             pending.push(self.add_track(&mut flow, track, primary_reporter, reporter)?);
         }
         for (meter, output) in meters.into_iter().zip(&mut pending) {
@@ -203,119 +154,6 @@ impl<'a> StreamPipeline<'a> {
             largest.observers = observers;
         }
         Ok(meters)
-    }
-
-    fn video_track<'env>(
-        &self,
-        flow: &mut Flow<'env>,
-        shared: Option<&mut SharedFilters<'_>>,
-        rendition: &Rendition,
-    ) -> Result<EncoderTrack<'env>, MediaError>
-    where
-        'a: 'env,
-    {
-        let video = &rendition.video;
-        let scratch = self.context.scratch;
-        let mut filtering = if let Some(shared) = shared {
-            let (rest, feed) = shared.branch(video);
-            let graph = VideoGraph { plan: &rest, planar: shared.is_planar(), scratch };
-            flow.filter_feeds(&graph.filtergraph().0, vec![feed], None)?
-        } else {
-            flow.filter(VideoGraph::of(video, self.facts, scratch).filtergraph(), None)?
-        };
-        let timing = filtering.output_timing()?;
-        let parameters = flow.parameters(video.source)?;
-        let mut settings = EncoderSettings::new(timing, video, &parameters, scratch);
-        settings.headers = HeaderPlacement::Global;
-        settings.forced_keyframes = true;
-        let one_thread =
-            ladder::is_single_threaded(rendition, &self.plan.renditions) && !self.measures_vmaf();
-        settings.threads = if one_thread { 1 } else { self.context.threads };
-        let rate = settings.rate;
-        let encoder = encoders::open_video(video, settings)?;
-        let codecs = packaging::video_codec(video.codec, &ffi::header(&encoder));
-        let codecs =
-            codecs.ok_or_else(|| MediaError::internal("the encoder", "states no profile"))?;
-        let packaged = Packaged {
-            folder: rendition.name.clone(),
-            codecs,
-            segments: vec![],
-            head: SingleFileHead::default(),
-            format: self.request.segments,
-            layout: self.request.layout,
-            kind: PackagedKind::Video {
-                width: video.width,
-                height: video.height,
-                rate: video.rate.as_f64(),
-                hdr: self.hdr_of(video),
-            },
-        };
-        let hevc = video.codec == VideoCodec::Hevc;
-        Ok(EncoderTrack {
-            filtering,
-            encoder,
-            time_base: timing.time_base,
-            rate,
-            hevc,
-            packaged,
-            to_meter: None,
-            observers: vec![],
-            frame_types: FrameTypePlan::new(SourceTypes::of(video, self.facts)),
-        })
-    }
-
-    /// The HDR format of a rendition; `None` for SDR.
-    fn hdr_of(&self, video: &VideoPlan) -> Option<Hdr> {
-        let (_, source) = self.facts.get(video.source.input)?.video()?;
-        source.color.hdr.filter(|_| !video.tonemapped && video.pixel_format.contains("10"))
-    }
-
-    fn audio_track<'env>(
-        &self,
-        flow: &mut Flow<'env>,
-        audio: &AudioPlan,
-        number: usize,
-    ) -> Result<EncoderTrack<'env>, MediaError>
-    where
-        'a: 'env,
-    {
-        let format = encoders::AudioEncoder::of(audio).format;
-        let graph = AudioGraph { plan: audio, sample_format: format.name(), gain: None };
-        let mut filtering = flow.filter(graph.filtergraph(), None)?;
-        let encoder = encoders::open_audio(audio, HeaderPlacement::Global)?;
-        filtering.set_frame_size(ffi::frame_size(&encoder));
-        let time_base = filtering.output_timing()?.time_base;
-        let title = audio.title.as_ref().or(audio.language.as_ref());
-        let sanitized = title.map(|title| title.replace(['"', '\n', '\r'], " "));
-        let packaged = Packaged {
-            folder: audio_folder(number),
-            codecs: packaging::aac().to_owned(),
-            segments: vec![],
-            head: SingleFileHead::default(),
-            format: self.request.segments,
-            layout: self.request.layout,
-            kind: PackagedKind::Audio {
-                language: audio.language.clone().filter(|tag| is_language(tag)),
-                name: match sanitized {
-                    Some(name) if number == 0 => name,
-                    Some(name) => format!("{name} ({})", number.saturating_add(1)),
-                    None => format!("Audio {}", number.saturating_add(1)),
-                },
-                channels: audio.channels,
-                sample_rate: audio.sample_rate,
-            },
-        };
-        Ok(EncoderTrack {
-            filtering,
-            encoder,
-            time_base,
-            rate: None,
-            hevc: false,
-            packaged,
-            to_meter: None,
-            observers: vec![],
-            frame_types: FrameTypePlan::new(SourceTypes::Ignore),
-        })
     }
 
     /// The number of segments of each stream, with some more for inputs that are longer than they state;
@@ -410,31 +248,4 @@ impl<'a> StreamPipeline<'a> {
         });
         Ok(PendingOutput { packaged, clear_copy, sent, segmented, scores: None })
     }
-}
-
-/// A track before its stages are added to the flow.
-struct EncoderTrack<'env> {
-    filtering: Filtering<'env>,
-    encoder: Encoder,
-    /// Of the frames' and packets' timestamps.
-    time_base: Rational,
-    rate: Option<Rational>,
-    hevc: bool,
-    packaged: Packaged,
-    /// Sends the packets to a quality meter.
-    to_meter: Option<SyncSender<EncodedPacket>>,
-    /// Receive the same frames as the encoder.
-    observers: Vec<FrameSender>,
-    /// Decides the frame types.
-    frame_types: FrameTypePlan,
-}
-
-/// True if `tag` has the form of a language tag.
-fn is_language(tag: &str) -> bool {
-    (2..=16).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-}
-
-/// The folder of the audio track `number`.
-pub(super) fn audio_folder(number: usize) -> String {
-    format!("audio-{number}")
 }
