@@ -4,6 +4,7 @@
 mod address;
 mod anonymous_rate_limiter;
 mod credential_store;
+mod error;
 mod issuer;
 mod secret;
 mod stream_access;
@@ -24,7 +25,8 @@ use poem_openapi::{
 pub(crate) use self::{
     address::Proxies,
     anonymous_rate_limiter::{AnonymousRateLimiter, subnet},
-    credential_store::{AuthError, CredentialsBehind, KnownKey},
+    credential_store::KnownKey,
+    error::{AuthError, CredentialsBehind},
     issuer::Issuer,
     stream_access::while_authorized,
     token::{Token, TokenScope, UploadGrant},

@@ -1,6 +1,7 @@
 mod checked;
 mod every_error;
 mod large_bodies;
+mod pointer;
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -14,12 +15,11 @@ use poem_openapi::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 pub(crate) use self::every_error::every_error;
-use self::large_bodies::LARGE_BODY;
+use self::{large_bodies::LARGE_BODY, pointer::pointer};
 use crate::{
     auth::Principal,
     parser_messages::plain,
@@ -128,14 +128,4 @@ pub(crate) fn parse<T: DeserializeOwned>(json: Value, prefix: &str) -> Result<T,
         }
         Problem::field(Kind::Invalid, &pointer, detail)
     })
-}
-
-/// A path as a JSON pointer.
-fn pointer<'p>(path: impl Iterator<Item = &'p Segment>) -> String {
-    let segments = path.filter_map(|segment| match segment {
-        Segment::Seq { index } => Some(format!("/{index}")),
-        Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    });
-    segments.collect()
 }

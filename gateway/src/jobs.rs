@@ -8,6 +8,7 @@ mod diff;
 mod estimate;
 mod events;
 mod find;
+mod id;
 mod in_log;
 pub(crate) mod input_jobs;
 pub(crate) mod list;
@@ -27,7 +28,7 @@ mod why;
 
 use std::sync::Arc;
 
-use ffapi_domain::{JobId, job::JobCommand, key::Scope};
+use ffapi_domain::{job::JobCommand, key::Scope};
 use poem::{Request, Result, web::Data};
 use poem_openapi::{
     OpenApi,
@@ -39,6 +40,7 @@ use self::{
     create::{AnalyzeBody, ConvertBody, ProbeBody, StreamBody, ThumbnailsBody},
     diff::Diff,
     estimate::Estimated,
+    id::job_id,
     list::JobPage,
     logs::LogPage,
     rerun::RerunBody,
@@ -51,16 +53,11 @@ use crate::{
     auth::{Auth, ReadAuth},
     body::{StrictJson, Unread},
     idempotency::Key,
-    problem::Problem,
     reply::{Raw, Reply},
     state::Gateway,
 };
 
 pub(crate) struct Jobs;
-
-fn job_id(text: &str) -> Result<JobId, Problem> {
-    text.parse().map_err(|_| Problem::not_found("job"))
-}
 
 #[OpenApi(prefix_path = "/api/v1")]
 impl Jobs {

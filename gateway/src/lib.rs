@@ -23,6 +23,7 @@ mod cors;
 mod database_answers;
 mod dead_letters;
 mod documents;
+mod egress_checks;
 mod error;
 mod event_bus;
 mod feed;

@@ -5,6 +5,7 @@ mod details;
 mod jobs;
 mod raw_bodies;
 mod schemas;
+mod set;
 mod texts;
 mod url_parameters;
 mod values;
@@ -12,7 +13,10 @@ mod values;
 use ffapi_domain::catalogue::EVENTS;
 use serde_json::{Map, Value, json};
 
-use self::texts::{TAGS, parameter_text, tag_of};
+use self::{
+    set::set,
+    texts::{TAGS, parameter_text, tag_of},
+};
 use crate::{asyncapi, problem::Kind};
 
 /// The whole document, from the generated one.
@@ -39,20 +43,6 @@ pub(crate) fn document(generated: &str) -> Value {
         }
     }
     document
-}
-
-/// Sets a field at a path; the objects on the way are made where they are missing.
-fn set(value: &mut Value, path: &[&str], new: Value) {
-    let Some((field, rest)) = path.split_first() else {
-        *value = new;
-        return;
-    };
-    if !value.is_object() {
-        *value = json!({});
-    }
-    if let Some(fields) = value.as_object_mut() {
-        set(fields.entry(*field).or_insert(Value::Null), rest, new);
-    }
 }
 
 /// What changed from OpenAPI 3.0 to 3.1, as far as the generated document uses it.

@@ -5,6 +5,7 @@ mod inspect;
 mod list;
 mod receive;
 mod reserve;
+mod show;
 mod stored;
 pub(crate) mod then;
 mod tus;
@@ -19,24 +20,22 @@ use ffapi_domain::{
 };
 use poem::{Body, Request, Result, web::Data};
 use poem_openapi::{
-    Object, OpenApi,
+    OpenApi,
     param::{Header, Path, Query},
     payload::Binary,
-    types::Any,
 };
-use serde_json::Value;
 use uuid::Uuid;
 
 use self::{
     incoming::{FileBody, StatedSize},
     list::{UploadPage, UploadQuery},
     receive::{IncomingFile, Received, Uploader, receive},
+    show::UploadBody,
 };
 use crate::{
     auth::{Auth, ReadAuth},
     content_sniffing::{self, Chunks},
     idempotency::Key,
-    jobs::show::JobBody,
     problem::{Kind, Problem},
     reply::Reply,
     request_context::caller,
@@ -53,30 +52,6 @@ pub(crate) use self::{
 };
 
 pub(crate) struct Uploads;
-
-/// A completely stored upload.
-#[derive(Debug, Object)]
-#[oai(rename = "Upload", skip_serializing_if_is_none)]
-pub(crate) struct UploadBody {
-    /// Id, to be used as a job's `input`.
-    id: String,
-    /// The name from `Content-Disposition`.
-    file_name: Option<String>,
-    /// Size in bytes.
-    size: u64,
-    /// SHA-256 of the content, in hex.
-    sha256: String,
-    /// When it was completely received.
-    created_at: String,
-    /// When it will be deleted; absent if it is kept permanently.
-    expires_at: Option<String>,
-    /// The result of probing it, as from `POST /probe`; absent if no worker could inspect it.
-    media: Option<Any<Value>>,
-    /// What is unusual about the file, as sentences; empty if nothing is.
-    warnings: Vec<String>,
-    /// The job that was submitted with it, if it was sent with a token that says so.
-    job: Option<JobBody>,
-}
 
 /// Bytes that a form may have besides its file.
 const MAX_FORM_OVERHEAD: u64 = 1024 * 1024;

@@ -24,7 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::known::{Known, Update};
 pub(crate) use self::known::{KnownAccount, KnownKey};
-use super::{CredentialKind, Pepper, Peppers, Principal, secret};
+use super::{
+    CredentialKind, Pepper, Peppers, Principal,
+    error::{AuthError, CredentialsBehind},
+    secret,
+};
 use crate::{clock, metrics, row_cache::CacheStats};
 
 /// Every key, account and month's media minutes, held in memory and kept up to date from the log,
@@ -56,53 +60,12 @@ struct LookupCounters {
     stale: AtomicU64,
 }
 
-/// Why it is not known that the copy contains everything.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CredentialsBehind {
-    /// The end of the log was not reached in time.
-    #[error("this gateway's copy of keys and accounts is not up to date; try again")]
-    NotReached,
-    /// The end of the log is not known.
-    #[error(transparent)]
-    Log(#[from] LogError),
-}
-
-/// Why a secret is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AuthError {
-    /// It is not a secret of any key.
-    Unknown,
-    /// Its key was revoked, or the grace period of the old secret is over.
-    Revoked,
-    /// Its key has expired.
-    Expired,
-    /// The key may not be used from this address.
-    Address,
-    /// The store is stale, so the key may have been revoked meanwhile.
-    Stale,
-    /// The key is unknown, but its id says that it is newer than the last confirmed state of the
-    /// log.
-    NotYetKnown,
-}
-
 /// What it follows.
 const CATEGORIES: [Category; 3] = [Category::Key, Category::Account, Category::Quota];
 /// How far the clocks of other gateways may be ahead.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
 /// How often the log is asked for anything newer.
 const FRESHNESS_POLL_INTERVAL: Duration = Duration::from_millis(500);
-
-impl AuthError {
-    /// Every reason.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Unknown,
-        Self::Revoked,
-        Self::Expired,
-        Self::Address,
-        Self::Stale,
-        Self::NotYetKnown,
-    ];
-}
 
 fn subjects() -> [String; 3] {
     CATEGORIES.map(|category| subject::category(category.as_str()))

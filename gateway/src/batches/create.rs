@@ -21,12 +21,10 @@ use super::{
 use crate::{
     auth::Principal,
     body::StrictJson,
+    egress_checks::check_callback,
     idempotency::Key,
     intake::{Admission, BATCH_SUBMIT_TIME, Load, OutputClaim, reserve_all, undo_if_closed},
-    jobs::{
-        input_jobs::BatchRequests,
-        submit::{check_callback, precheck},
-    },
+    jobs::{input_jobs::BatchRequests, submit::precheck},
     join_in_chunks::join_in_chunks,
     problem::{Kind, Problem},
     reply::Reply,
@@ -96,7 +94,7 @@ pub(crate) async fn submit(
         resolved.map_err(|problem| problem.within(part))?;
     }
     let waves = waves(specs.iter().map(|(_, job)| job)).map_err(|cycle| cyclic(&specs, &cycle))?;
-    check_callback(gateway, callback.as_ref())?;
+    check_callback(&gateway.egress, callback.as_ref())?;
     let warnings = precheck_all(gateway, principal, &specs).await?;
     if callback.is_some() || specs.iter().any(|(_, job)| job.spec.callback.is_some()) {
         account_secret(gateway, principal).await?;

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 use serde_path_to_error::{Segment, Track};
 
-use super::pointer;
+use super::pointer::pointer;
 use crate::{
     problem::{Kind, Problem},
     text::Rule,

@@ -8,7 +8,7 @@ use poem::Request;
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{create::PriorityWord, in_log::job_in_log, retry::retry, show::JobBody};
+use super::{create::PriorityWord, id::job_id, in_log::job_in_log, retry::retry, show::JobBody};
 use crate::{
     auth::{Auth, Principal},
     if_match::version,
@@ -41,12 +41,7 @@ impl<'a> Act<'a> {
         id: &str,
         if_match: Option<String>,
     ) -> poem::Result<Self> {
-        Ok(Self {
-            request,
-            principal: auth.require(Scope::JobsWrite)?,
-            id: super::job_id(id)?,
-            if_match,
-        })
+        Ok(Self { request, principal: auth.require(Scope::JobsWrite)?, id: job_id(id)?, if_match })
     }
 
     /// Executes the command and responds with the job's state after it.

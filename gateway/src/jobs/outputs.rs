@@ -21,7 +21,7 @@ use self::{
     file_response::FileRequest,
     list::{OutputList, OutputQuery},
 };
-use super::{job_id, show::JobBody};
+use super::{id::job_id, show::JobBody};
 use crate::{
     auth::{Auth, ReadAuth},
     reply::{Raw, Reply},

@@ -1,22 +1,18 @@
-use std::net::IpAddr;
-
 use ffapi_commands::HandleError;
 use ffapi_domain::{
     JobId, Month, Personal,
-    egress::may_connect,
     job::{Job, JobCommand, JobRejection, JobSpec},
     location::{Location, ended_signature},
     media::{Fallback, Hardware, MediaRequest, check_segments},
     quota::MINUTE,
     upload::UploadState,
-    webhook::Callback,
 };
 use ffapi_nats::failpoint;
 use ffapi_storage::StorageError;
 use poem::Request;
 use poem_openapi::Object;
 use serde::de::DeserializeOwned;
-use url::{Host, Url};
+use url::Url;
 use uuid::Uuid;
 
 use super::{
@@ -31,6 +27,7 @@ use crate::{
     auth::Principal,
     body::Unread,
     clock,
+    egress_checks::{check_callback, check_host},
     idempotency::Key,
     intake::{Admission, Load, OutputClaim, SUBMIT_TIME, reserve_all, undo_if_closed},
     metrics::{self, Limit},
@@ -211,7 +208,7 @@ pub(crate) async fn precheck(
 ) -> Result<Vec<String>, Problem> {
     check_request(gateway, principal, &spec.request, batch).await?;
     check_minutes(gateway, principal, &spec.request)?;
-    check_callback(gateway, spec.callback.as_ref())?;
+    check_callback(&gateway.egress, spec.callback.as_ref())?;
     check_hardware(gateway, spec.hardware)
 }
 
@@ -241,7 +238,7 @@ async fn check_request(
     input_jobs::check(gateway, &principal.tenant, request, batch).await?;
     for (input, _) in request.inputs() {
         if let Some(Location::Web(url)) = input.as_ref() {
-            check_host(gateway, url, "#/input")?;
+            check_host(&gateway.egress, url, "#/input")?;
             check_signature(url)?;
         }
         let Some(Location::Upload(id)) = input.as_ref() else { continue };
@@ -253,7 +250,7 @@ async fn check_request(
         }
     }
     if let Some(Location::Web(url)) = request.output().and_then(Personal::as_ref) {
-        check_host(gateway, url, "#/output")?;
+        check_host(&gateway.egress, url, "#/output")?;
     }
     let storage = gateway.storage.of(&principal.tenant);
     for output in request.certain_outputs() {
@@ -291,15 +288,6 @@ fn check_signature(url: &Url) -> Result<(), Problem> {
     }
 }
 
-/// Rejects a callback to an address that requests may not be sent to.
-pub(crate) fn check_callback(
-    gateway: &Gateway,
-    callback: Option<&Callback>,
-) -> Result<(), Problem> {
-    let url = callback.and_then(|callback| Url::parse(callback.url.as_ref()?).ok());
-    url.map_or(Ok(()), |url| check_host(gateway, &url, "#/webhook_url"))
-}
-
 /// Rejects a charged job if no media minutes are left. The rest may still be too little: the worker
 /// finds that out when it knows the duration of the input, before it encodes anything.
 fn check_minutes(
@@ -331,24 +319,4 @@ fn check_minutes(
         return Err(Problem::rate_limited(detail, Month::of(now).end().since(now).as_secs()));
     }
     Ok(())
-}
-
-/// Rejects a host that is an address which requests may not be sent to; host names are checked by
-/// the worker, after they are resolved.
-pub(crate) fn check_host(gateway: &Gateway, url: &Url, pointer: &str) -> Result<(), Problem> {
-    let address: Option<IpAddr> = match url.host() {
-        Some(Host::Ipv4(v4)) => Some(v4.into()),
-        Some(Host::Ipv6(v6)) => Some(v6.into()),
-        Some(Host::Domain(_)) | None => None,
-    };
-    match address.filter(|address| !may_connect(*address, &gateway.egress.allow)) {
-        None => Ok(()),
-        Some(address) => {
-            let detail = format!(
-                "{address} is not a public internet address; the operator can allow it, by \
-                 `FFAPI_EGRESS__ALLOW`"
-            );
-            Err(Problem::field(Kind::Invalid, pointer, detail))
-        }
-    }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::set;
+use super::set::set;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

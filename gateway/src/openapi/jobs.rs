@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::set;
+use super::set::set;
 
 /// The schema that each kind's own POST has.
 const KINDS: [(&str, &str); 5] = [

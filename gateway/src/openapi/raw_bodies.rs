@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::set;
+use super::set::set;
 
 /// Describes the bodies of an operation, by its id, where they are not generated.
 pub(super) fn describe(operation: &mut Value) {

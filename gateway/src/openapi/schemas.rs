@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{set, values};
+use super::{set::set, values};
 
 /// Completes the schemas of the whole document.
 pub(super) fn describe(document: &mut Value) {

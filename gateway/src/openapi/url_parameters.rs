@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::set;
+use super::set::set;
 use crate::api_paths::LAST_EVENT_ID;
 
 /// Adds them to an operation that has them.

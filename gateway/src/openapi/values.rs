@@ -12,7 +12,7 @@ use ffapi_domain::{
 };
 use serde_json::{Map, Value, json};
 
-use super::set;
+use super::set::set;
 
 type Words = Vec<&'static str>;
 

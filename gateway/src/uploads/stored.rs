@@ -10,7 +10,7 @@ use ffapi_domain::{
 use poem_openapi::types::Any;
 use serde_json::Value;
 
-use super::UploadBody;
+use super::show::UploadBody;
 use crate::{problem::Problem, state::Gateway};
 
 /// The state of an upload.

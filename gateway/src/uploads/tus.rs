@@ -3,11 +3,13 @@
 //! deployment's own store until the file is complete; then it becomes an upload as any other.
 
 mod append;
+mod client;
 mod create;
 mod description;
 mod finish;
 mod headers;
 mod metadata;
+mod target;
 
 use std::sync::Arc;
 
@@ -17,7 +19,6 @@ use ffapi_domain::{
     storage_quota::{StorageQuota, StorageQuotaCommand},
     upload::UploadState,
 };
-use ffapi_storage::PartialUpload;
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     http::{Method, StatusCode},
@@ -25,8 +26,10 @@ use poem::{
 
 use self::{
     append::{Append, append},
-    description::{Description, offset},
+    client::Tus,
+    description::offset,
     headers::{VERSION, answer},
+    target::{Target, target},
 };
 use super::{UploadTicket, receive::Uploader, stored};
 use crate::{
@@ -36,8 +39,6 @@ use crate::{
     request_context::caller,
     state::Gateway,
 };
-
-const UPLOADS: &str = "/api/v1/uploads";
 
 /// Answers requests that speak tus, and passes all others on.
 pub(crate) async fn tus<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Result<Response> {
@@ -81,26 +82,6 @@ pub(crate) async fn tus<E: Endpoint>(inner: Arc<E>, mut request: Request) -> Res
         }
     };
     Ok(answered?)
-}
-
-/// What a path names.
-enum Target {
-    All,
-    One(UploadId),
-}
-
-fn target(path: &str) -> Option<Target> {
-    let rest = path.strip_prefix(UPLOADS)?;
-    if rest.is_empty() {
-        return Some(Target::All);
-    }
-    rest.strip_prefix('/')?.parse().ok().map(Target::One)
-}
-
-/// A request of a client that may upload.
-struct Tus {
-    gateway: Arc<Gateway>,
-    principal: Principal,
 }
 
 impl Tus {
@@ -151,18 +132,5 @@ impl Tus {
             gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await?;
         }
         Ok(answer(StatusCode::NO_CONTENT).finish())
-    }
-
-    /// The largest file that the account may upload, in bytes.
-    fn max_bytes(&self) -> u64 {
-        let limits = self.gateway.credentials.limits(&self.principal.tenant);
-        self.gateway.max_upload.min(limits.max_file_bytes)
-    }
-
-    /// An upload that is not complete.
-    async fn partial(&self, id: UploadId) -> Result<(Description, PartialUpload), Problem> {
-        let partial = self.gateway.storage.of(&self.principal.tenant).partial(id).await?;
-        let partial = partial.ok_or_else(|| Problem::not_found("upload"))?;
-        Ok((Description::decode(&partial.description)?, partial))
     }
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::{
+    egress_checks::check_host,
     patch::change,
     problem::{Kind, Problem},
     state::Gateway,
@@ -114,7 +115,7 @@ pub(crate) fn callback(
 /// Parses an endpoint and checks its host, as far as possible before the name is resolved.
 fn endpoint(gateway: &Gateway, text: &str, pointer: &str) -> Result<Personal<String>, Problem> {
     let url = parse_url(text, pointer)?;
-    crate::jobs::submit::check_host(gateway, &url, pointer)?;
+    check_host(&gateway.egress, &url, pointer)?;
     Ok(Personal::Clear(url.to_string()))
 }
 

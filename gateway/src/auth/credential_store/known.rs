@@ -13,7 +13,7 @@ use ffapi_domain::{
 };
 use ffapi_nats::{Codec, Decision, Message};
 
-use super::AuthError;
+use crate::auth::error::AuthError;
 
 #[derive(Debug, Default)]
 pub(super) struct Known {

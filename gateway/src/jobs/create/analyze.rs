@@ -4,7 +4,7 @@ use ffapi_domain::media::{Analyze, MediaRequest};
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{Create, HardwareBody, JobOptions, PriorityWord};
+use super::options::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
     media::{InputLocation, value},
     problem::Problem,

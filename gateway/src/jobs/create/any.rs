@@ -2,7 +2,10 @@ use ffapi_domain::{job::JobSpec, media::Capabilities};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{AnalyzeBody, ConvertBody, Create, ProbeBody, StreamBody, ThumbnailsBody};
+use super::{
+    analyze::AnalyzeBody, convert::ConvertBody, options::Create, probe::ProbeBody,
+    stream::StreamBody, thumbnails::ThumbnailsBody,
+};
 use crate::{
     body::{every_error, parse},
     jobs::check_media::check_media,

@@ -8,7 +8,7 @@ use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Create, HardwareBody, JobOptions, PriorityWord};
+use super::options::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
     media::{InputLocation, OutputLocation, OverwriteWord, overwrite_at, value},
     problem::{Kind, Problem},

@@ -15,7 +15,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Tus,
+    client::Tus,
     description::{Description, offset},
     finish::finish,
     metadata,

@@ -10,12 +10,13 @@ use poem::{Request, Response, http::StatusCode};
 use uuid::Uuid;
 
 use super::{
-    Target, Tus,
     append::{Append, CONTENT_TYPE, append, upload_length},
+    client::Tus,
     description::Description,
     finish::finish,
     headers::answer,
     metadata,
+    target::{Target, UPLOADS, target},
 };
 use crate::{
     clock,
@@ -103,8 +104,8 @@ fn parts_of(concat: &str) -> Result<Vec<UploadId>, Problem> {
     let urls = urls.ok_or_else(|| malformed("it is `partial`, or `final;` and the parts' URLs"))?;
     let part = |url: &str| {
         // Absolute URLs are as good.
-        let path = url.find(super::UPLOADS).and_then(|at| url.get(at..));
-        match path.and_then(super::target) {
+        let path = url.find(UPLOADS).and_then(|at| url.get(at..));
+        match path.and_then(target) {
             Some(Target::One(id)) => Ok(id),
             _ => Err(malformed("a part is not the URL of an upload")),
         }

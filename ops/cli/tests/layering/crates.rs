@@ -1,7 +1,5 @@
 //! The allowed dependencies between crates, compared with the metadata of cargo.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},

@@ -1,14 +1,4 @@
-//! The modules of this crate import each other in one direction.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod imports;
+//! The modules of a crate import each other in one direction.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -16,9 +6,12 @@ use std::{
     path::Path,
 };
 
-use imports::{Imports, ModulePath};
+use crate::imports::{self, Imports, ModulePath};
 
-/// The layers, the lowest first: a module imports from its own layer and those before it. A folder
+/// The crates that have no circles; see [`imports`] for what counts as an import.
+const WITHOUT_CIRCLES: [&str; 2] = ["gateway", "workers/media"];
+
+/// The layers of the media crate, the lowest first: a module imports from its own layer and those before it. A folder
 /// is named for all of its modules.
 const LAYERS: &[&[&str]] = &[
     // Values, errors, and what is exchanged with the worker.
@@ -36,8 +29,9 @@ const LAYERS: &[&[&str]] = &[
     &["engine", "hardware", "sandbox", "child"],
 ];
 
-fn source() -> Imports {
-    imports::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+/// What the modules of the crate in a folder import.
+fn imports_of(folder: &str) -> Imports {
+    imports::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder).join("src"))
 }
 
 /// The shortest way along imports from a module to another; empty if there is none.
@@ -98,17 +92,19 @@ fn layer(module: &ModulePath) -> Option<usize> {
 
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
-    let circles = circles(&source());
-    let ways: Vec<String> = circles
-        .iter()
-        .map(|(_, way)| way.iter().map(name).collect::<Vec<_>>().join(" → "))
-        .collect();
-    assert!(ways.is_empty(), "{}", ways.join("\n"));
+    for folder in WITHOUT_CIRCLES {
+        let circles = circles(&imports_of(folder));
+        let ways: Vec<String> = circles
+            .iter()
+            .map(|(_, way)| way.iter().map(name).collect::<Vec<_>>().join(" → "))
+            .collect();
+        assert!(ways.is_empty(), "{folder}: {}", ways.join("\n"));
+    }
 }
 
 #[test]
-fn a_module_imports_only_from_its_own_layer_and_lower_ones() {
-    let imports = source();
+fn a_module_of_the_media_crate_imports_only_from_its_own_layer_and_lower_ones() {
+    let imports = imports_of("workers/media");
     let all = imports.iter().flat_map(|(module, named)| named.iter().map(move |to| (module, to)));
     let upward = all.filter(|(module, to)| layer(to) > layer(module));
     let upward: Vec<String> =
