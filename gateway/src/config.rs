@@ -23,7 +23,6 @@ pub struct GatewayConfig {
     /// The header that they set: `x-forwarded-for` or `forwarded`. The other one is ignored.
     pub proxy_header: ProxyHeader,
     /// Requests without valid credentials per minute and address.
-    #[serde(alias = "strangers_per_minute")]
     pub anonymous_per_minute: u32,
     /// Requests of one account per hour by method and first segment of the path, like
     /// `POST convert`; without an entry only the account's own limit applies.
@@ -40,7 +39,6 @@ pub struct GatewayConfig {
     /// A virus scanner for uploads; none if absent.
     pub scanner: Option<ScannerConfig>,
     /// The inspection of each upload by a worker before it is accepted.
-    #[serde(alias = "look")]
     pub inspection: InspectionConfig,
     /// Seconds after which an idle connection is closed; more than the minute that `Prefer: wait`
     /// may take.

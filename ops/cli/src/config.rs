@@ -2,6 +2,8 @@
 //! files named by the environment (`FFAPI_SECTION__KEY_FILE`). Secrets can come from a provider,
 //! see `secrets`.
 
+mod renamed;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -19,6 +21,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::renamed::RenamedSettings;
 use crate::{
     backup::BackupConfig,
     keyring::{Secret, Secrets},
@@ -98,12 +101,13 @@ pub(crate) fn read(file: Option<&Path>) -> anyhow::Result<Config> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(file) = file {
         anyhow::ensure!(file.is_file(), "{} is not there", file.display());
-        figment = figment.merge(Toml::file(file));
+        figment = figment.merge(RenamedSettings(Toml::file(file)));
     }
     let plain = |key: &UncasedStr| {
         key.as_str().contains('.') && !key.as_str().to_ascii_lowercase().ends_with("_file")
     };
-    figment = figment.merge(Env::prefixed("FFAPI_").split("__").filter(plain));
+    let environment = Env::prefixed("FFAPI_").split("__").filter(plain);
+    figment = figment.merge(RenamedSettings(environment));
     for (setting, value) in from_files()? {
         figment = figment.merge((setting, value));
     }
