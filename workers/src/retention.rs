@@ -85,6 +85,13 @@ fn logged(error: &RetentionError) -> String {
     of_storage.map_or_else(|| error.to_string(), |error| error.reason().to_owned())
 }
 
+/// What a cleanup round does with what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Count,
+    Delete,
+}
+
 impl Retention {
     /// Creates the cleanup process with these retention periods.
     pub const fn new(
@@ -112,10 +119,12 @@ impl Retention {
                 _ = tick.tick() => None,
                 request = requests.next() => request,
             };
-            let dry_run =
-                request.as_ref().is_some_and(|request| request.payload.as_ref() == b"dry");
+            let mode = match &request {
+                Some(request) if request.payload.as_ref() == b"dry" => Mode::Count,
+                Some(_) | None => Mode::Delete,
+            };
             let start = Instant::now();
-            let removed = match Box::pin(self.round(dry_run)).await {
+            let removed = match Box::pin(self.round(mode)).await {
                 Ok(removed) => {
                     metrics::retention::succeeded(start.elapsed());
                     removed
@@ -127,7 +136,7 @@ impl Retention {
                     continue;
                 }
             };
-            if !dry_run {
+            if mode == Mode::Delete {
                 metrics::retention::removed(&removed);
             }
             if let (Some(request), Ok(answer)) = (request, serde_json::to_vec(&removed)) {
@@ -136,9 +145,8 @@ impl Retention {
         }
     }
 
-    /// Runs one cleanup round and returns the counts; a dry run only counts. A failure with one
-    /// kind does not stop the others.
-    async fn round(&self, dry_run: bool) -> Result<CleanupReport, RetentionError> {
+    /// Runs one cleanup round and returns the counts. A failure with one kind does not stop the others.
+    async fn round(&self, mode: Mode) -> Result<CleanupReport, RetentionError> {
         let before = |seconds: u64| {
             let now = clock::now().as_millis();
             Timestamp::from_millis(now.saturating_sub(seconds.saturating_mul(1_000)))
@@ -148,20 +156,25 @@ impl Retention {
         let completed_before =
             if outputs == 0 { Timestamp::from_millis(0) } else { before(outputs) };
         let expired = ExpiredOutputs { completed_before, now: clock::now() };
-        let jobs = self.outputs(expired, dry_run);
+        let jobs = self.outputs(expired, mode);
         let files = async {
             if uploads == 0 {
                 return Ok(0);
             }
-            self.uploads(Duration::from_secs(uploads), dry_run).await
+            self.uploads(Duration::from_secs(uploads), mode).await
         };
         let records = async {
             if deliveries == 0 {
                 return Ok(0);
             }
-            self.deliveries(before(deliveries), dry_run).await
+            self.deliveries(before(deliveries), mode).await
         };
-        let staged = async { if dry_run { Ok(()) } else { self.collect_garbage().await } };
+        let staged = async {
+            match mode {
+                Mode::Count => Ok(()),
+                Mode::Delete => self.collect_garbage().await,
+            }
+        };
         let (jobs, uploads, deliveries) = (jobs.await, files.await, records.await);
         staged.await?;
         Ok(CleanupReport { jobs: jobs?, uploads: uploads?, deliveries: deliveries? })
@@ -229,8 +242,8 @@ impl Retention {
     }
 
     /// Expires outputs; returns the number of jobs.
-    async fn outputs(&self, expired: ExpiredOutputs, dry_run: bool) -> Result<u64, RetentionError> {
-        if dry_run {
+    async fn outputs(&self, expired: ExpiredOutputs, mode: Mode) -> Result<u64, RetentionError> {
+        if mode == Mode::Count {
             return Ok(job_detail::count_with_unexpired_outputs(&self.database, expired).await?);
         }
         let (mut removed, mut after) = (0_u64, None);
@@ -260,10 +273,10 @@ impl Retention {
     }
 
     /// Expires uploads older than `age`; returns their number.
-    async fn uploads(&self, age: Duration, dry_run: bool) -> Result<u64, RetentionError> {
+    async fn uploads(&self, age: Duration, mode: Mode) -> Result<u64, RetentionError> {
         let uploads = self.storage.uploads_before(ago(age)).await?;
         let removed = uploads.len() as u64;
-        for (tenant, id) in uploads.into_iter().filter(|_| !dry_run) {
+        for (tenant, id) in uploads.into_iter().filter(|_| mode == Mode::Delete) {
             if let Err(error) = self.expire_upload(&tenant, id).await {
                 tracing::warn!(error = logged(&error), upload = %id, "expired upload is kept");
             }
@@ -272,11 +285,10 @@ impl Retention {
     }
 
     /// Deletes delivery records from before `before`; returns their number.
-    async fn deliveries(&self, before: Timestamp, dry_run: bool) -> Result<u64, RetentionError> {
-        Ok(if dry_run {
-            webhooks::count_deliveries(&self.database, before).await?
-        } else {
-            webhooks::delete_deliveries(&self.database, before).await?
+    async fn deliveries(&self, before: Timestamp, mode: Mode) -> Result<u64, RetentionError> {
+        Ok(match mode {
+            Mode::Count => webhooks::count_deliveries(&self.database, before).await?,
+            Mode::Delete => webhooks::delete_deliveries(&self.database, before).await?,
         })
     }
 

@@ -27,9 +27,32 @@ pub(crate) async fn run(config: &Config, verb: &StorageVerb) -> anyhow::Result<(
     let storage = roles::storage(config, RetryPolicy::Work)?;
     match verb {
         StorageVerb::Usage => usage(&storage).await,
-        StorageVerb::Verify { hash } => verify(config, &storage, *hash).await,
-        StorageVerb::Gc { dry_run } => collect_garbage(config, storage, *dry_run).await,
+        StorageVerb::Verify { hash } => {
+            let check = if *hash { Check::Contents } else { Check::Size };
+            verify(config, &storage, check).await
+        }
+        StorageVerb::Gc { dry_run: true } => {
+            let context = AppContext::new(config).await?;
+            let found = list_garbage(&context, &storage).await?;
+            Ok(writeln!(std::io::stdout(), "{found} would be deleted")?)
+        }
+        StorageVerb::Gc { dry_run: false } => {
+            let context = AppContext::new(config).await?;
+            let found = list_garbage(&context, &storage).await?;
+            let AppContext { commands, database, .. } = context;
+            let retention = Retention::new(commands, database, storage, config.retention.clone());
+            retention.collect_garbage().await.map_err(|error| anyhow::anyhow!("{error}"))?;
+            Ok(writeln!(std::io::stdout(), "{found} were deleted")?)
+        }
     }
+}
+
+/// What of an output is compared with the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Size,
+    /// The size, and the hash of the contents.
+    Contents,
 }
 
 async fn usage(storage: &Storage) -> anyhow::Result<()> {
@@ -59,7 +82,7 @@ async fn difference(
     storage: &TenantStorage,
     location: &Location,
     output: &OutputFile,
-    hash: bool,
+    check: Check,
 ) -> Result<Option<String>, StorageError> {
     let Some(stat) = storage.stat(location).await? else {
         return Ok(Some("is missing".to_owned()));
@@ -67,7 +90,7 @@ async fn difference(
     if stat.size != output.size {
         return Ok(Some(format!("has {} bytes instead of {}", stat.size, output.size)));
     }
-    if !hash {
+    if check == Check::Size {
         return Ok(None);
     }
     let mut bytes = storage.read(location, None).await?.bytes;
@@ -80,7 +103,7 @@ async fn difference(
 }
 
 /// Prints every output that is not as the log says; fails if there is any.
-async fn verify(config: &Config, storage: &Storage, hash: bool) -> anyhow::Result<()> {
+async fn verify(config: &Config, storage: &Storage, check: Check) -> anyhow::Result<()> {
     let AppContext { commands, database, .. } = AppContext::new(config).await?;
     let mut out = std::io::stdout();
     // Everything that is not deleted yet.
@@ -99,7 +122,7 @@ async fn verify(config: &Config, storage: &Storage, hash: bool) -> anyhow::Resul
                 let location = location.and_then(|text| Location::try_from(text.clone()).ok());
                 let Some(location) = location else { continue };
                 outputs = outputs.saturating_add(1);
-                let Some(difference) = difference(&storage, &location, output, hash).await? else {
+                let Some(difference) = difference(&storage, &location, output, check).await? else {
                     continue;
                 };
                 if later_outputs.contains(&location).await? {
@@ -121,22 +144,16 @@ async fn verify(config: &Config, storage: &Storage, hash: bool) -> anyhow::Resul
     Ok(())
 }
 
-async fn collect_garbage(config: &Config, storage: Storage, dry_run: bool) -> anyhow::Result<()> {
-    let AppContext { commands, database, .. } = AppContext::new(config).await?;
+/// Prints what can be deleted; returns how much it is.
+async fn list_garbage(context: &AppContext, storage: &Storage) -> anyhow::Result<String> {
     let mut out = std::io::stdout();
     let failed = |error| anyhow::anyhow!("{error}");
-    let (jobs, uploads) = Retention::garbage(&commands, &storage).await.map_err(failed)?;
+    let (jobs, uploads) = Retention::garbage(&context.commands, storage).await.map_err(failed)?;
     for StagedJob { tenant, job } in &jobs {
         writeln!(out, "{tenant} {job}: staged files of a job that has ended")?;
     }
     for (tenant, upload) in &uploads {
         writeln!(out, "{tenant} {upload}: an upload that was interrupted")?;
     }
-    if !dry_run {
-        let retention = Retention::new(commands, database, storage, config.retention.clone());
-        retention.collect_garbage().await.map_err(failed)?;
-    }
-    let what = if dry_run { "would be deleted" } else { "were deleted" };
-    writeln!(out, "{} of jobs and {} of uploads {what}", jobs.len(), uploads.len())?;
-    Ok(())
+    Ok(format!("{} of jobs and {} of uploads", jobs.len(), uploads.len()))
 }
