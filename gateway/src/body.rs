@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
-pub(crate) use self::every_error::every_error;
+pub(crate) use self::every_error::{SearchBudget, every_error};
 use self::{large_bodies::LARGE_BODY, pointer::pointer};
 use crate::{
     auth::Principal,

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use ffapi_domain::{
     Decider, Tenant, Timestamp, WebhookId,
-    job::JobView,
     webhook::{Webhook, WebhookEvent},
 };
 use ffapi_nats::{Codec, Decision, Log, Message, Position};
@@ -92,8 +91,7 @@ impl Projection for Webhooks {
             if let Some(callback) = &public.callback {
                 endpoints.add_callback(&tenant, public, callback, sequence);
             }
-            let ended = prepared.ended(sequence);
-            let to_match = ToMatch { tenant: &tenant, sequence, public, ended, only: None };
+            let to_match = ToMatch { tenant: &tenant, sequence, public, only: None };
             self.find(&endpoints, to_match, &mut matched);
             if category == Webhook::CATEGORY {
                 let Ok(hook) = id.parse::<WebhookId>() else { continue };
@@ -160,8 +158,6 @@ struct ToMatch<'a> {
     /// Stream sequence of the message.
     sequence: u64,
     public: &'a PublicMessage,
-    /// The job as it was after the message, if it ended in it.
-    ended: Option<&'a JobView>,
     /// If set, only this endpoint is matched.
     only: Option<WebhookId>,
 }
@@ -169,7 +165,7 @@ struct ToMatch<'a> {
 impl Webhooks {
     /// Adds the deliveries for a message to `matched`.
     fn find(&self, endpoints: &Endpoints, to_match: ToMatch<'_>, matched: &mut Vec<NewDelivery>) {
-        let ToMatch { tenant, sequence, public, ended, only } = to_match;
+        let ToMatch { tenant, sequence, public, only } = to_match;
         for (index, event) in &public.events {
             let mut hooks = endpoints.subscribed(tenant, &public.thing, event.kind);
             hooks.retain(|hook| {
@@ -180,16 +176,9 @@ impl Webhooks {
             if hooks.is_empty() {
                 continue;
             }
-            let mut event = event.clone();
-            if event.terminal
-                && let Some(job) = ended
-                && let Some(data) = event.data.as_object_mut()
-            {
-                job_end::describe(event.kind, job, data);
-            }
             let epoch = self.log.identity().epoch;
             let position = Position { epoch, sequence, index: *index };
-            let body: Arc<str> = body::body(public, &event, position).into();
+            let body: Arc<str> = body::body(public, event, position).into();
             matched.extend(hooks.into_iter().map(|hook| NewDelivery {
                 hook,
                 id: format!("evt_{sequence}-{index}"),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{names::JobNames, specs::Specs};
 use crate::{
+    body::SearchBudget,
     jobs::validate::{Fields, KindBody},
     media::value,
     presets,
@@ -95,12 +96,16 @@ impl BatchBody {
         };
         let capabilities = gateway.workers.media_capabilities();
         let (mut specs, mut names) = (Specs::default(), JobNames::default());
+        let mut budget = SearchBudget::of_request();
         for (part, body) in bodies {
             let named = match body {
                 Ok(BatchJobBody { kind, name, fields }) => {
                     let body =
                         self.apply_defaults(gateway, tenant, KindBody { kind, fields }).await;
-                    let spec = body.and_then(|body| self.spec(body, &capabilities));
+                    // Many jobs take a while to read, and other requests wait for this thread.
+                    tokio::task::yield_now().await;
+                    let spec =
+                        body.and_then(|body| budget.within(|| self.spec(body, &capabilities)));
                     spec.map(|spec| (name, spec)).map_err(|problem| problem.within(&part))
                 }
                 Err(problem) => Err(problem),

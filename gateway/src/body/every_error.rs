@@ -9,13 +9,55 @@ use crate::problem::Problem;
 
 /// Maximum number of errors that are looked for.
 const MAX_ERRORS: usize = 20;
-/// Maximum size of all variants of a request that are checked together, in bytes of JSON: looking for
-/// further errors takes no more time than some larger requests.
+/// Maximum size of all variants that are checked for one request, in bytes of JSON: looking for further
+/// errors takes no more time than some larger requests.
 const MAX_BYTES: usize = 1024 * 1024;
+/// What a check costs at least, in bytes.
+const MIN_BYTES: usize = 1024;
 
 thread_local! {
     /// True while further errors are looked for: the checks of parts do not look for theirs again.
     static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
+    /// What is left to the request that is being read; `None` outside of one.
+    static BYTES_LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// How much one request may still cost to look for further errors in it, with all of its parts.
+#[derive(Debug)]
+pub(crate) struct SearchBudget {
+    bytes: usize,
+}
+
+impl SearchBudget {
+    pub(crate) const fn of_request() -> Self {
+        Self { bytes: MAX_BYTES }
+    }
+
+    /// Reads a part of the request: what looks for further errors in it spends this budget.
+    pub(crate) fn within<T>(&mut self, read: impl FnOnce() -> T) -> T {
+        let installed = Installed { budget: self, before: BYTES_LEFT.get() };
+        BYTES_LEFT.set(Some(installed.budget.bytes));
+        read()
+    }
+}
+
+/// While it lives, a budget is that of the thread.
+struct Installed<'b> {
+    budget: &'b mut SearchBudget,
+    before: Option<usize>,
+}
+
+impl Drop for Installed<'_> {
+    fn drop(&mut self) {
+        self.budget.bytes = BYTES_LEFT.replace(self.before).unwrap_or(0);
+    }
+}
+
+/// Takes the cost of a check of so many bytes; false if too little is left.
+fn spend(bytes: usize) -> bool {
+    let left = BYTES_LEFT.get().unwrap_or(0).checked_sub(bytes.max(MIN_BYTES));
+    BYTES_LEFT.set(Some(left.unwrap_or(0)));
+    left.is_some()
 }
 
 /// Runs a check of JSON. If it finds an error, the problem has this one and those that the check finds in
@@ -28,17 +70,15 @@ pub(crate) fn every_error<T>(
     if IS_LOOKING.get() {
         return check(json);
     }
+    if BYTES_LEFT.get().is_none() {
+        return SearchBudget::of_request().within(|| every_error(json, prefix, check));
+    }
     let mut known = match check(json.clone()) {
         Ok(checked) => return Ok(checked),
         Err(problem) => problem,
     };
-    let size = json.to_string().len().max(1);
-    let mut search = Search {
-        json,
-        prefix,
-        check: |json| check(json).map(|_| ()),
-        checks_left: MAX_BYTES / size,
-    };
+    let size = json.to_string().len();
+    let mut search = Search { json, prefix, check: |json| check(json).map(|_| ()), size };
     let looking = Looking::begin();
     for _ in 1..MAX_ERRORS {
         let Some(next) = search.next_problem(&known) else { break };
@@ -70,7 +110,8 @@ struct Search<'a, C> {
     /// What the pointers of its errors begin with, like `/operations/3`.
     prefix: &'a str,
     check: C,
-    checks_left: usize,
+    /// Bytes of JSON.
+    size: usize,
 }
 
 /// What takes the place of a wrong field.
@@ -94,7 +135,9 @@ impl<C: Fn(Value) -> Result<(), Problem>> Search<'_, C> {
                 break;
             }
             let Some(json) = replaced(&self.json, &pointer, replacement) else { continue };
-            self.checks_left = self.checks_left.checked_sub(1)?;
+            if !spend(self.size) {
+                return None;
+            }
             let Err(found) = (self.check)(json.clone()) else { return None };
             if found.pointers().any(|pointer| self.is_known(pointer, known)) {
                 continue;
@@ -275,6 +318,30 @@ mod tests {
         let found: Vec<&str> = problem.pointers().collect();
         assert_eq!(found, ["#/part/a", "#/part/b", "#/part/c", "#/other"]);
         assert!(checks.get() < 60, "{}", checks.get());
+    }
+
+    #[test]
+    fn all_parts_of_a_request_share_one_budget() {
+        let checks = Cell::new(0);
+        let part: Value = (0..20).map(|n| (format!("field{n}"), json!(0))).collect();
+        let read = || {
+            every_error(part.clone(), "", |json| {
+                checks.set(checks.get() + 1);
+                let mut names = json.as_object().unwrap().keys();
+                let name = names.next().map_or(String::new(), |name| format!("#/{name}"));
+                Err::<(), _>(Problem::field(Kind::Invalid, &name, "unknown"))
+            })
+        };
+        let mut budget = SearchBudget::of_request();
+        let parts = 200;
+        for _ in 0..parts {
+            assert!(budget.within(read).is_err());
+        }
+        assert!(checks.get() <= parts + MAX_BYTES / MIN_BYTES, "{}", checks.get());
+        assert_eq!(BYTES_LEFT.get(), None);
+        // The next request has its own.
+        checks.set(0);
+        assert!(read().unwrap_err().pointers().count() > 1);
     }
 
     #[test]

@@ -26,20 +26,24 @@ pub(crate) async fn run(config: &Config, verb: &SecretsVerb) -> anyhow::Result<(
     if matches!(verb, SecretsVerb::Status) {
         let version = config.secrets.pepper()?.version;
         let (keys, now) = (keys(&context).await?, Timestamp::from(SystemTime::now()));
-        let older: Vec<&String> = keys
-            .iter()
-            .filter(|(_, key)| match key {
-                KeyState::Active(key) if key.is_expired(now) => false,
-                KeyState::Active(key) => {
-                    key.valid_secrets(now).any(|secret| secret.pepper_version != version)
-                }
-                KeyState::Unknown | KeyState::Revoked(_) => false,
-            })
-            .map(|(name, _)| name)
-            .collect();
+        let dependent = keys.iter().filter_map(|(name, key)| match key {
+            KeyState::Active(key) => {
+                let mut secrets = key.valid_secrets(now);
+                let depends = secrets.any(|secret| secret.pepper_version != version);
+                depends.then(|| (name, key.is_expired(now)))
+            }
+            KeyState::Unknown | KeyState::Revoked(_) => None,
+        });
+        let (expired, older): (Vec<_>, Vec<_>) = dependent.partition(|(_, is_expired)| *is_expired);
         println!("keys: {} of {} depend on another pepper", older.len(), keys.len());
-        for name in &older {
+        for (name, _) in &older {
             println!("  {name}");
+        }
+        if !expired.is_empty() {
+            println!(
+                "      {} more have expired; without that pepper, they do not work if they are extended",
+                expired.len()
+            );
         }
         is_done &= older.is_empty();
     }

@@ -3,27 +3,19 @@ use std::{
     panic::AssertUnwindSafe,
 };
 
-use ffapi_domain::{Category, Tenant, WebhookId, job::JobView};
+use ffapi_domain::{Category, Tenant, WebhookId};
 use ffapi_nats::{Codec, CodecError, Message};
 use futures::FutureExt;
 
 use super::{Webhooks, endpoints::Endpoints, job_end};
 use crate::{ProjectionError, public_message, public_message::PublicMessage};
 
-/// What is read of a batch before its transaction: its public events, and the jobs that ended in it.
+/// What is read of a batch before its transaction: its public events, with the jobs that ended in it.
 #[derive(Debug, Default)]
 pub struct PreparedMessages {
-    /// By sequence. Messages that cannot be decoded are missing.
-    messages: BTreeMap<u64, PreparedMessage>,
-}
-
-/// What is read of one message.
-#[derive(Debug, Default)]
-struct PreparedMessage {
-    /// Its public part, if it has one.
-    public: Option<PublicMessage>,
-    /// The job that ended in it, as it was then, if an endpoint gets that.
-    ended: Option<JobView>,
+    /// The public parts by sequence; `None` for messages that have none. Messages that cannot be decoded
+    /// are missing.
+    messages: BTreeMap<u64, Option<PublicMessage>>,
 }
 
 impl PreparedMessages {
@@ -34,13 +26,7 @@ impl PreparedMessages {
 
     /// The public part of a message, if it was decoded and has one.
     pub(super) fn public(&self, sequence: u64) -> Option<&PublicMessage> {
-        self.messages.get(&sequence)?.public.as_ref()
-    }
-
-    /// The job that ended in a message; `None` if its history cannot be read, or no endpoint gets
-    /// the event.
-    pub(super) fn ended(&self, sequence: u64) -> Option<&JobView> {
-        self.messages.get(&sequence)?.ended.as_ref()
+        self.messages.get(&sequence)?.as_ref()
     }
 }
 
@@ -62,7 +48,8 @@ struct Added {
 }
 
 impl Webhooks {
-    /// Reads the public parts of messages, and the jobs that ended in them if an endpoint gets that.
+    /// Reads the public parts of messages. Events that end a job describe it, if an endpoint gets them and
+    /// its history can be read.
     pub(super) async fn read<'a>(
         &self,
         codec: &Codec,
@@ -89,13 +76,13 @@ impl Webhooks {
         message: &Message,
         receivers: Receivers,
         added: &mut Added,
-    ) -> Result<Option<PreparedMessage>, ProjectionError> {
+    ) -> Result<Option<Option<PublicMessage>>, ProjectionError> {
         let sequence = message.sequence;
         let Some((category, name, _)) = message.address() else { return Ok(None) };
         let Ok(tenant) = name.parse::<Tenant>() else { return Ok(None) };
-        let public = match public_message::decode(codec, message).await {
+        let mut public = match public_message::decode(codec, message).await {
             Ok(Some(public)) => public,
-            Ok(None) => return Ok(Some(PreparedMessage::default())),
+            Ok(None) => return Ok(Some(None)),
             Err(CodecError::Unreadable(_)) => return Ok(None),
             Err(error) => return Err(ProjectionError::from_codec(sequence, error)),
         };
@@ -112,14 +99,19 @@ impl Webhooks {
             let hooks = endpoints.subscribed(&tenant, &public.thing, event.kind);
             is_added || hooks.into_iter().any(|hook| receivers.has(hook))
         });
-        let mut ended = None;
         if is_wanted
             && public.field == "job_id"
             && let Ok(id) = public.thing.parse()
+            && let Some(job) = job_end::view(&self.log, codec, &tenant, id, sequence).await?
         {
-            ended = job_end::view(&self.log, codec, &tenant, id, sequence).await?;
+            // The job itself is not kept: it may have thousands of outputs, and the batch many of them.
+            for (_, event) in public.events.iter_mut().filter(|(_, event)| event.terminal) {
+                if let Some(data) = event.data.as_object_mut() {
+                    job_end::describe(event.kind, &job, data);
+                }
+            }
         }
-        Ok(Some(PreparedMessage { public: Some(public), ended }))
+        Ok(Some(Some(public)))
     }
 }
 

@@ -141,8 +141,7 @@ impl Replays {
         for sequence in messages.map(|message| message.sequence) {
             // Messages that cannot be decoded are skipped, as in the original delivery.
             let Some(public) = read.public(sequence) else { continue };
-            let (tenant, ended) = (&tenant, read.ended(sequence));
-            let to_match = ToMatch { tenant, sequence, public, ended, only: Some(hook) };
+            let to_match = ToMatch { tenant: &tenant, sequence, public, only: Some(hook) };
             self.webhooks.find(endpoint, to_match, &mut matched);
         }
         matched.retain(|delivery| delivery.position > progress.after());

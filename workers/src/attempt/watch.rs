@@ -183,12 +183,11 @@ impl AttemptContext {
             Err(refused) => refused,
         };
         tracing::warn!(job = %release.job, needed, free, "the scratch disk has not enough space for a job");
-        let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+        // What other tenants' jobs leave free is not for this one to know.
         let message = format!(
-            "the outputs need about {} MiB of the worker's disk, which has no more than {} MiB for them; \
-             another worker, or a later attempt, may have the space",
-            mib(needed),
-            mib(free)
+            "the outputs need about {} MiB of the worker's disk, which has less for them; another worker, \
+             or a later attempt, may have the space",
+            needed.div_ceil(1024 * 1024),
         );
         Err(MediaError { code: FailureCode::ScratchFull, message })
     }

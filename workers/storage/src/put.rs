@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use backon::{ExponentialBuilder, Retryable};
@@ -116,7 +116,7 @@ impl PutError {
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 /// Maximum delay between two tries.
 const MAX_DELAY: Duration = Duration::from_secs(30);
-/// How long a file is tried again, as stores are.
+/// How long after the first try a file is tried again, as stores are.
 const MAX_TOTAL_DELAY: Duration = Duration::from_mins(4);
 /// Tries within that time.
 const MAX_TRIES: usize = 16;
@@ -146,16 +146,21 @@ impl TenantStorage {
             .with_total_delay(Some(MAX_TOTAL_DELAY))
             .with_max_times(MAX_TRIES);
         let putting = || self.put_once(egress, staged, to, url, sealed);
+        // The tries themselves, and the delays that the host asks for, count as well.
+        let start = Instant::now();
+        let in_time = |delay: Duration| {
+            (start.elapsed().saturating_add(delay) <= MAX_TOTAL_DELAY).then_some(delay)
+        };
         putting
             .retry(backoff)
             .when(PutError::is_temporary)
             .adjust(|error, delay| match error {
                 // The host knows better; but the attempt does not wait for hours.
                 PutError::Busy { retry_after: Some(after), .. } if *after <= MAX_TOTAL_DELAY => {
-                    delay.map(|delay| delay.max(*after))
+                    in_time(delay?.max(*after))
                 }
                 PutError::Busy { retry_after: Some(_), .. } => None,
-                _ => delay,
+                _ => in_time(delay?),
             })
             .notify(|error, delay| {
                 let error = error.reason();
