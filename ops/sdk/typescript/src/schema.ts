@@ -2496,9 +2496,9 @@ export interface components {
             outcome?: "completed" | "failed" | "abandoned" | "cancelled";
             /**
              * @description Worker pool that it ran in: `cpu`, `vaapi`, `nvenc` or `qsv`.
-             * @example cpu
+             * @enum {string}
              */
-            pool: string;
+            pool: "cpu" | "vaapi" | "nvenc" | "qsv";
             /**
              * Format: date-time
              * @description When the worker began the attempt.
@@ -3145,9 +3145,9 @@ export interface components {
             misses: number;
             /**
              * @description `jobs`, `outputs` (of jobs, for downloads), `presets`, `probes` (probe results by content), or `keys`.
-             * @example jobs
+             * @enum {string}
              */
-            name: string;
+            name: "jobs" | "outputs" | "presets" | "probes" | "keys";
             /**
              * Format: uint64
              * @description Rows that were not cached because a newer event was known; for `keys`, requests that were
@@ -3841,9 +3841,9 @@ export interface components {
             /**
              * @description What happens if that hardware is missing or cannot do the job: `cpu` (the default) runs it
              *     on the CPU with a warning; `fail` rejects it.
-             * @example cpu
+             * @enum {string}
              */
-            fallback?: string;
+            fallback?: "cpu" | "fail";
             /**
              * @description `cpu`, `vaapi`, `nvenc` or `qsv`; `/capabilities` lists what is available.
              * @enum {string}
@@ -4532,7 +4532,7 @@ export interface components {
              *       "jobs:write"
              *     ]
              */
-            scopes: string[];
+            scopes: ("jobs:read" | "jobs:write" | "keys:manage" | "audit:read" | "admin")[];
             /**
              * @description The secret; only in the response that creates or rotates the key.
              * @example ffapi_EXAMPLEsecretEXAMPLEsecretEXAMPLEsecretEXAMPLEsecretEXAMPLEsecretEXAM
@@ -4608,7 +4608,7 @@ export interface components {
              *       "jobs:write"
              *     ]
              */
-            scopes: string[];
+            scopes: ("jobs:read" | "jobs:write" | "keys:manage" | "audit:read" | "admin")[];
             /**
              * @description The tenant that it belongs to; only an admin may name another than its own.
              * @example acme
@@ -5441,9 +5441,9 @@ export interface components {
             global: boolean;
             /**
              * @description Kind of job: `convert`, `stream`, `thumbnails`, `analyze` or `probe`.
-             * @example convert
+             * @enum {string}
              */
-            kind: string;
+            kind: "convert" | "stream" | "thumbnails" | "analyze" | "probe";
             /**
              * @description Name of the preset, as requests have it in `preset`.
              * @example news-720p
@@ -5678,11 +5678,20 @@ export interface components {
                  */
                 detail: string;
                 /**
-                 * @description A JSON pointer into the body, `#/…`, or `#` and the name of a parameter or header.
-                 * @example #/operations/0/crf
-                 * @example #limit
+                 * @description The name of the header.
+                 * @example Idempotency-Key
                  */
-                pointer: string;
+                header?: string;
+                /**
+                 * @description The name of the query parameter.
+                 * @example limit
+                 */
+                parameter?: string;
+                /**
+                 * @description The field of the body, as a JSON pointer; `#` is the whole body.
+                 * @example #/operations/0/crf
+                 */
+                pointer?: string;
             }[];
             /**
              * @description The path of the request.
@@ -6046,9 +6055,9 @@ export interface components {
             name: string;
             /**
              * @description `ok`, or `down` if it cannot be used.
-             * @example ok
+             * @enum {string}
              */
-            status: string;
+            status: "ok" | "down";
         };
         /**
          * StreamCaption
@@ -6113,10 +6122,11 @@ export interface components {
              */
             captions?: components["schemas"]["StreamCaption"][];
             /**
-             * @description `ultrafast` to `veryslow`.
-             * @example fast
+             * @description `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`: slower
+             *     ones compress better.
+             * @enum {string}
              */
-            encoder_preset?: string;
+            encoder_preset?: "ultrafast" | "superfast" | "veryfast" | "faster" | "fast" | "medium" | "slow" | "slower" | "veryslow";
             /**
              * @description `aes-128` for `hls`; the key file is written next to the segments.
              * @example aes-128
@@ -6629,10 +6639,11 @@ export interface components {
              */
             pixel_format?: string;
             /**
-             * @description `ultrafast` to `veryslow`.
-             * @example medium
+             * @description `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`: slower
+             *     ones compress better.
+             * @enum {string}
              */
-            preset?: string;
+            preset?: "ultrafast" | "superfast" | "veryfast" | "faster" | "fast" | "medium" | "slow" | "slower" | "veryslow";
             /**
              * @description The codec's profile, like `high` for h264.
              * @example high
@@ -6968,9 +6979,9 @@ export interface components {
             /**
              * @description `scheduled`, `backoff`, `waiting_for`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`,
              *     `priority` or `busy`
-             * @example busy
+             * @enum {string}
              */
-            reason: string;
+            reason: "scheduled" | "backoff" | "waiting_for" | "no_worker" | "account_cap" | "key_cap" | "batch_cap" | "priority" | "busy";
             /**
              * @description The reason as text.
              * @example every slot is taken

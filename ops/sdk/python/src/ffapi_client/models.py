@@ -211,7 +211,7 @@ class Cache(TypedDict):
     """
     Reads that did not. All keys are in memory, so a miss there is an unknown key.
     """
-    name: str
+    name: Literal["jobs", "outputs", "presets", "probes", "keys"]
     """
     `jobs`, `outputs` (of jobs, for downloads), `presets`, `probes` (probe results by content), or `keys`.
     """
@@ -462,7 +462,7 @@ class Hardware(TypedDict):
     The hardware that a job should run on.
     """
 
-    fallback: NotRequired[str]
+    fallback: NotRequired[Literal["cpu", "fail"]]
     """
     What happens if that hardware is missing or cannot do the job: `cpu` (the default) runs it
     on the CPU with a warning; `fail` rejects it.
@@ -595,7 +595,7 @@ class Key(TypedDict):
     """
     When its current secret was created.
     """
-    scopes: list[str]
+    scopes: list[Literal["jobs:read", "jobs:write", "keys:manage", "audit:read", "admin"]]
     """
     What the key may do: `jobs:read`, `jobs:write`, `keys:manage`, `audit:read` and `admin`.
     """
@@ -650,7 +650,7 @@ class KeyCreate(TypedDict):
     """
     Interval of automatic rotation: a count and `m`, `h` or `d`, like `90d`.
     """
-    scopes: list[str]
+    scopes: list[Literal["jobs:read", "jobs:write", "keys:manage", "audit:read", "admin"]]
     """
     `jobs:read`, `jobs:write`, `keys:manage`, `audit:read`, `admin`.
     """
@@ -1064,7 +1064,7 @@ Preset = TypedDict(
         "body": dict[str, Any],
         "created_at": NotRequired[str],
         "global": bool,
-        "kind": str,
+        "kind": Literal["convert", "stream", "thumbnails", "analyze", "probe"],
         "name": str,
         "version": int,
     },
@@ -1127,6 +1127,10 @@ A job's priority among its tenant's jobs.
 
 
 class Error(TypedDict):
+    """
+    One error; it has one of `pointer`, `parameter` and `header`.
+    """
+
     code: Literal["malformed", "invalid"]
     """
     `malformed` if it cannot be parsed, `invalid` if its value is not allowed.
@@ -1135,9 +1139,17 @@ class Error(TypedDict):
     """
     What would work.
     """
-    pointer: str
+    header: NotRequired[str]
     """
-    A JSON pointer into the body, `#/…`, or `#` and the name of a parameter or header.
+    The name of the header.
+    """
+    parameter: NotRequired[str]
+    """
+    The name of the query parameter.
+    """
+    pointer: NotRequired[str]
+    """
+    The field of the body, as a JSON pointer; `#` is the whole body.
     """
 
 
@@ -1375,7 +1387,7 @@ class StoreStats(TypedDict):
     """
     Name of the store in the configuration.
     """
-    status: str
+    status: Literal["ok", "down"]
     """
     `ok`, or `down` if it cannot be used.
     """
@@ -1586,9 +1598,10 @@ class Transcode(TypedDict):
     """
     FFmpeg's name, like `yuv420p10le`.
     """
-    preset: NotRequired[str]
+    preset: NotRequired[Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]]
     """
-    `ultrafast` to `veryslow`.
+    `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`: slower
+    ones compress better.
     """
     profile: NotRequired[str]
     """
@@ -1739,7 +1752,7 @@ class Waiting(TypedDict):
     """
     Position among the account's waiting jobs, from 1; absent while it may not start yet.
     """
-    reason: str
+    reason: Literal["scheduled", "backoff", "waiting_for", "no_worker", "account_cap", "key_cap", "batch_cap", "priority", "busy"]
     """
     `scheduled`, `backoff`, `waiting_for`, `no_worker`, `account_cap`, `key_cap`, `batch_cap`,
     `priority` or `busy`
@@ -2027,7 +2040,7 @@ class Attempt(TypedDict):
     """
     `completed`, `failed`, `abandoned` or `cancelled`
     """
-    pool: str
+    pool: Literal["cpu", "vaapi", "nvenc", "qsv"]
     """
     Worker pool that it ran in: `cpu`, `vaapi`, `nvenc` or `qsv`.
     """
@@ -2759,9 +2772,10 @@ class StreamRequest(TypedDict):
     """
     Captions, one entry for each language.
     """
-    encoder_preset: NotRequired[str]
+    encoder_preset: NotRequired[Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]]
     """
-    `ultrafast` to `veryslow`.
+    `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`: slower
+    ones compress better.
     """
     encryption: NotRequired[str]
     """
