@@ -1,9 +1,11 @@
 //! Publishes sealed outputs, or puts them at the client's URLs, and completes the job. Idempotent.
 
+use std::time::Duration;
+
 use ffapi_domain::{
     Personal,
     dispatch::Release,
-    job::{JobCommand, OutputFile},
+    job::{FailureCode, JobCommand, OutputFile},
     location::Location,
     media::{MediaRequest, Overwrite},
 };
@@ -41,16 +43,17 @@ impl AttemptContext {
         let output = request.output().and_then(Personal::as_ref);
         let put = output.filter(|output| output.is_put());
         let sealed = Sealed { release, by: sealed_by, overwrite: request.overwrite(), put };
-        // Playlists name the other files, so they are published after them, in their order.
-        let (playlists, files): (Vec<_>, Vec<_>) =
-            outputs.iter().enumerate().partition(|(_, output)| is_playlist(output));
-        let publishing =
-            files.into_iter().map(|(number, file)| self.publish(&sealed, number, file).boxed());
-        let publishing: Vec<_> = publishing.collect();
-        let published = stream::iter(publishing).buffer_unordered(PARALLEL_FILES);
-        published.try_collect::<()>().await?;
-        for (number, playlist) in playlists {
-            self.publish(&sealed, number, playlist).await?;
+        let publishing = self.publish_all(&sealed, outputs);
+        if put.is_some() {
+            // How long it takes is up to the client's host.
+            let limit = Duration::from_secs(self.limits(release).await.max_job_seconds);
+            tokio::select! {
+                published = publishing => published?,
+                outcome = self.cancelled(release) => return Ok(outcome),
+                () = tokio::time::sleep(limit) => return Err(host_too_slow(limit)),
+            }
+        } else {
+            publishing.await?;
         }
         failpoint::hit("worker.before_complete");
         let complete = JobCommand::Complete { attempt: release.attempt };
@@ -64,6 +67,25 @@ impl AttemptContext {
         }
         failpoint::hit("worker.after_complete");
         Ok(Outcome::Done)
+    }
+
+    /// Publishes files side by side, and then the playlists, which name them, in their order.
+    async fn publish_all(
+        &self,
+        sealed: &Sealed<'_>,
+        outputs: &[OutputFile],
+    ) -> Result<(), MediaError> {
+        let (playlists, files): (Vec<_>, Vec<_>) =
+            outputs.iter().enumerate().partition(|(_, output)| is_playlist(output));
+        let publishing =
+            files.into_iter().map(|(number, file)| self.publish(sealed, number, file).boxed());
+        let publishing: Vec<_> = publishing.collect();
+        let published = stream::iter(publishing).buffer_unordered(PARALLEL_FILES);
+        published.try_collect::<()>().await?;
+        for (number, playlist) in playlists {
+            self.publish(sealed, number, playlist).await?;
+        }
+        Ok(())
     }
 
     async fn publish(
@@ -85,6 +107,18 @@ impl AttemptContext {
         let to = Location::try_from(to.clone()).map_err(|_| erased("output"))?;
         let published = storage.publish(&staged, &to, &output.sha256, sealed.overwrite);
         published.await.map_err(failed)
+    }
+}
+
+/// The failure of a job whose outputs are not put in time.
+fn host_too_slow(limit: Duration) -> MediaError {
+    MediaError {
+        code: FailureCode::TimeLimitExceeded,
+        message: format!(
+            "the host of the output's URL did not take the outputs within {} s, which is what this account's jobs \
+             may take: a faster host helps",
+            limit.as_secs()
+        ),
     }
 }
 

@@ -225,7 +225,7 @@ impl AttemptContext {
     }
 
     /// The account's limits; those of the default tier if the log does not answer in time.
-    async fn limits(&self, release: &Release) -> Limits {
+    pub(super) async fn limits(&self, release: &Release) -> Limits {
         let (tenant, tiers) = (release.tenant.as_str(), &self.input_fetcher.tiers);
         let reading = self.commands.state::<Account>(tenant, tenant);
         let account = tokio::time::timeout(STATE_CHECK_INTERVAL, reading).await;

@@ -201,6 +201,20 @@ async fn a_host_that_denies_access_fails_a_job_and_one_that_is_busy_delays_it() 
 }
 
 #[tokio::test]
+async fn a_host_that_stays_busy_keeps_a_job_for_no_longer_than_the_tier_allows() {
+    let receiver = Receiver::new().await;
+    let stack = Stack::with(&[ALLOW, ("FFAPI_TIERS__ENTERPRISE__MAX_JOB_SECONDS", "8")]).await;
+    let upload = stack.upload_bunny().await;
+    receiver.answer("/busy.mp4", 503, "retry-after: 1\r\n");
+    let output = json!({ "put": format!("{}/busy.mp4", receiver.url) });
+    let answer = stack.post("/convert", &convert(&upload, &output)).await;
+    let ended = stack.finished(answer.text("/job/id")).await;
+    assert_eq!(ended.text("/error/code"), "time_limit_exceeded", "{ended:#?}");
+    assert!(ended.text("/error/message").contains("host of the output's URL"), "{ended:#?}");
+    assert_eq!(ended.json["attempt"], 1, "{ended:#?}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_put_is_refused_at_once() {
     let stack = Stack::new().await;
     let upload = stack.upload_bunny().await;
