@@ -93,18 +93,19 @@ impl Gateway {
         } = services;
         let nats = commands.log().nats().clone();
         let pubsub = PubSub::new(nats.clone());
-        let (same_commands, same_credentials) =
-            (|| Arc::clone(&commands), || Arc::clone(&credentials));
+        let queue_slots =
+            QueueSlots::new(Arc::clone(&commands), Arc::clone(&credentials), pubsub.clone());
+        let storage_holds = StorageHolds::new(Arc::clone(&commands), Arc::clone(&credentials));
         Self {
             job_logs: JobLogs::new(nats.clone()),
             idempotency: Idempotency::new(nats.clone()),
-            reads: ReadModels::new(same_commands(), database.clone(), config.consistency),
+            reads: ReadModels::new(Arc::clone(&commands), database.clone(), config.consistency),
             event_bus: EventBus::default(),
             progress: ProgressBoard::default(),
             caches: Caches::default(),
             workers: LiveWorkers::default(),
-            queue_slots: QueueSlots::new(same_commands(), same_credentials(), pubsub.clone()),
-            storage_holds: Arc::new(StorageHolds::new(same_commands(), same_credentials())),
+            queue_slots,
+            storage_holds: Arc::new(storage_holds),
             audit: Audit::new(),
             rate_limiter: Arc::new(RateLimiter::new(QuotaCounter::new(nats))),
             endpoint_limits: config.endpoint_limits.clone(),

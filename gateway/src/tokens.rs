@@ -221,7 +221,7 @@ impl Tokens {
         auth: Auth,
         body: Unread<TokenBody>,
     ) -> Result<Reply<201, TokenShown>> {
-        let is_upload = body.value.get("upload").is_some();
+        let is_upload = body.value.get("upload").is_some_and(|upload| !upload.is_null());
         let scope = if is_upload { Scope::JobsWrite } else { Scope::JobsRead };
         let principal = auth.require(scope)?;
         if principal.credential == CredentialKind::Issued {

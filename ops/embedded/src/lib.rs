@@ -92,7 +92,8 @@ pub fn report_skipped(reason: &str) {
     eprintln!("SKIPPED: {reason}");
 }
 
-/// True for root. Other users are told that a test is skipped, which needs root because it does `what`.
+/// True for root. For other users, reports that a test is skipped; `what` follows "only root", like "can give a
+/// folder to another user".
 pub fn is_root_or_skipped(what: &str) -> bool {
     let is_root = nix::unistd::geteuid().is_root();
     if !is_root {

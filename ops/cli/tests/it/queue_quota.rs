@@ -229,3 +229,19 @@ async fn concurrently_created_and_extended_keys_stay_within_the_limit() {
     }
     assert!((1..=KEYS).contains(&open), "{open} keys open");
 }
+
+#[tokio::test]
+async fn a_submission_that_is_rejected_gives_back_what_it_counted() {
+    // 320 KiB of specs an hour, ten of these.
+    let stack = Stack::with(&[("FFAPI_TIERS__ENTERPRISE__REQUESTS_PER_HOUR", "20")]).await;
+    let labels = (0..32).map(|n| (n.to_string(), json!("x".repeat(1_000))));
+    let metadata: serde_json::Map<_, _> = labels.collect();
+    let body = json!({ "input": "a.mp4", "output": "b.mp4", "metadata": metadata,
+        "not_before": "2099-01-01T00:00:00Z" });
+    assert_eq!(stack.post("/convert", &body).await.status, StatusCode::CREATED);
+    for _ in 0..12 {
+        // The first job has reserved the output.
+        let refused = stack.post("/convert", &body).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:#?}");
+    }
+}

@@ -64,6 +64,11 @@ async fn a_token_reads_one_resource_until_it_expires() {
     let answer = stack.post("/tokens", &several).await;
     let expected = ["#/colour", "#/ttl", "#/upload/max_bytes", "#/upload/then"];
     assert_eq!(answer.pointers(), expected, "{answer:#?}");
+    // A field that is null is absent: no permission to upload is needed.
+    let (_, reader) = key(&stack, "default", &["jobs:read"]).await;
+    let request = stack.request_as(&reader, Method::POST, "/tokens");
+    let answer = stack.send(request.json(&json!({ "job": job, "upload": null }))).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:#?}");
     // It expires.
     let short = stack.post("/tokens", &json!({ "outputs": job, "ttl": 1 })).await;
     let list = format!("/jobs/{job}/outputs");
