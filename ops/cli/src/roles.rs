@@ -128,6 +128,11 @@ pub(crate) async fn run(
     let mut outcome = Ok(());
     while let Some(ended) = running.join_next().await {
         let ended = ended.context("a role panicked").and_then(|result| result);
+        // Logged at once, because the end of the other roles may take a while.
+        match &ended {
+            Ok(()) => tracing::debug!("a role ended"),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "a role failed"),
+        }
         if ended.is_err() && outcome.is_ok() {
             outcome = ended;
         }

@@ -178,7 +178,10 @@ impl Stack {
     /// Arms a failpoint: the next hit kills the child process named `target`, or the process itself
     /// if that is empty.
     pub(crate) fn arm_failpoint(&self, failpoint: &str, target: &str) {
-        std::fs::write(self.data.path().join("failpoints").join(failpoint), target).unwrap();
+        // Renamed, because the process acts on what it reads: an empty file would kill it.
+        let unfinished = self.data.path().join("failpoint.unfinished");
+        std::fs::write(&unfinished, target).unwrap();
+        std::fs::rename(unfinished, self.data.path().join("failpoints").join(failpoint)).unwrap();
     }
 
     /// Waits until an armed failpoint was hit.
