@@ -23,7 +23,7 @@ use ffapi_domain::{
     dispatch::DispatchEvent,
     job::JobEvent,
     key::{KeyEvent, KeyQuotaEvent},
-    media::{MediaRequest, Operation},
+    media::{JobPlan, MediaRequest, Operation},
     output::OutputEvent,
     preset::PresetEvent,
     queue_quota::QueueQuotaEvent,
@@ -51,6 +51,7 @@ mod samples {
     mod key;
     mod media;
     mod output;
+    mod plan;
     mod preset;
     mod queue_quota;
     mod quota;
@@ -247,6 +248,24 @@ fn kind_of<E: Serialize>(event: &E) -> String {
     let Value::Object(fields) = shown else { panic!("{shown} is not an object") };
     let [kind] = &fields.keys().collect::<Vec<_>>()[..] else { panic!("{fields:?} has no kind") };
     (*kind).clone()
+}
+
+/// A job shows the plan that it followed as long as the current code can read it.
+#[test]
+fn every_plan_that_was_stored_is_read() {
+    let mut plans = 0;
+    for Golden { kind, version, bytes } in GOLDEN.iter() {
+        if kind != "job.outputs_sealed" {
+            continue;
+        }
+        let event: JobEvent = rmp_serde::from_slice(bytes).unwrap();
+        let JobEvent::OutputsSealed { plan: Some(plan), .. } = event else { continue };
+        let plan = plan.as_ref().unwrap().clone();
+        let read = serde_json::from_value::<JobPlan>(plan);
+        assert!(read.is_ok(), "{kind}.{version}: {read:?}");
+        plans += 1;
+    }
+    assert!(plans > 0);
 }
 
 #[test]

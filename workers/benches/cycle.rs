@@ -106,7 +106,13 @@ async fn slot(commands: Arc<Commands>) {
         tell(
             &commands,
             &id,
-            JobCommand::SealOutputs { attempt, outputs: vec![], result: None, spent: None },
+            JobCommand::SealOutputs {
+                attempt,
+                outputs: vec![],
+                result: None,
+                spent: None,
+                plan: None,
+            },
         )
         .await;
         tell(&commands, &id, JobCommand::Complete { attempt }).await;

@@ -315,8 +315,8 @@ impl AttemptContext {
         let making = self.make_outputs(release, spec, slot, charged);
         let media = making.instrument(debug_span!("media")).await?;
         stages.end(Stage::Media);
-        let (outputs, result, spent) = match media {
-            MediaOutcome::Outputs { files, result, spent } => (files, result, spent),
+        let (outputs, result, spent, plan) = match media {
+            MediaOutcome::Outputs { files, result, spent, plan } => (files, result, spent, plan),
             MediaOutcome::Stopped(outcome) => return Ok(outcome),
         };
         if let Err(full) = Box::pin(storage_quota::hold(self, release, &outputs)).await {
@@ -327,9 +327,10 @@ impl AttemptContext {
             return Err(full);
         }
         failpoint::hit("worker.before_seal");
-        let result = result.map(Personal::Clear);
+        let (result, plan) = (result.map(Personal::Clear), plan.map(Personal::Clear));
         let took = spent.clone();
-        let seal = JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result, spent };
+        let seal =
+            JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result, spent, plan };
         match retry_until_decided(&self.commands, &self.caller, release, seal).await {
             Ok(_) => {
                 took.inspect(|took| metrics::media::made(request.kind(), &outputs, took));

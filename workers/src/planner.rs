@@ -9,7 +9,7 @@ use ffapi_domain::{
     Tenant,
     job::FailureCode,
     media::{
-        Capabilities, PLAN, PLAN_TIMEOUT, PROBE_UPLOAD, PROBE_UPLOAD_TIMEOUT, PlanRequest,
+        Capabilities, DryRun, PLAN, PLAN_TIMEOUT, PROBE_UPLOAD, PROBE_UPLOAD_TIMEOUT, PlanRequest,
         PlanResponse, Pool, ProbeUploadRequest, ProbeUploadResponse, pools,
     },
 };
@@ -123,7 +123,7 @@ impl Worker {
             self.with_child(PLANNING_TIMEOUT, async |slot| self.plan(&question, slot).await).await;
         metrics::worker::answered(Question::Plan, start.elapsed(), &planned);
         let answer = match planned {
-            Ok(plan) => PlanResponse::WouldDo(plan),
+            Ok(dry_run) => PlanResponse::WouldDo(dry_run),
             Err(MediaError { code, message }) => PlanResponse::WouldFail { code, message },
         };
         serde_json::to_vec(&answer).ok()
@@ -145,11 +145,11 @@ impl Worker {
 
     /// Runs a question in a new child, which is ended after `timeout`, or when it takes too much memory
     /// or space on the disk.
-    async fn with_child(
+    async fn with_child<T>(
         &self,
         timeout: Duration,
-        ask: impl AsyncFnOnce(&mut Slot) -> Result<Value, MediaError>,
-    ) -> Result<Value, MediaError> {
+        ask: impl AsyncFnOnce(&mut Slot) -> Result<T, MediaError>,
+    ) -> Result<T, MediaError> {
         let mut slot = self.question_spawner.spawn().await?;
         let usage =
             ChildUsage { process: slot.process(), memory: slot.memory, disk: slot.folder.meter() };
@@ -171,7 +171,11 @@ impl Worker {
         result
     }
 
-    async fn plan(&self, question: &PlanRequest, slot: &mut Slot) -> Result<Value, MediaError> {
+    async fn plan(
+        &self,
+        question: &PlanRequest,
+        slot: &mut Slot,
+    ) -> Result<Box<DryRun>, MediaError> {
         let AttemptContext { input_fetcher, commands, capabilities, .. } = &*self.context;
         let mut inputs = TaskInputs::default();
         for (number, (input, _)) in question.request.inputs().into_iter().enumerate() {
@@ -192,7 +196,7 @@ impl Worker {
         inputs.files.clear();
         loop {
             match next_message(slot, &inputs).await? {
-                Some(ChildMessage::WouldDo(plan)) => return Ok(plan),
+                Some(ChildMessage::WouldDo(dry_run)) => return Ok(dry_run),
                 Some(ChildMessage::Failed { code, message }) => {
                     return Err(MediaError { code, message });
                 }

@@ -64,6 +64,8 @@ pub enum JobCommand {
         result: Option<Personal<serde_json::Value>>,
         /// What the work cost, for estimates.
         spent: Option<Spent>,
+        /// The [`JobPlan`](crate::media::JobPlan) that the attempt followed, as JSON.
+        plan: Option<Personal<serde_json::Value>>,
     },
     /// The outputs are at their final locations.
     Complete {

@@ -82,12 +82,14 @@ impl Decider for Job {
             }
             JobCommand::Cancel => cancel(state),
             JobCommand::ConfirmCancel { attempt } => confirm_cancel(state, attempt),
-            JobCommand::SealOutputs { attempt, outputs, result, spent } => {
+            JobCommand::SealOutputs { attempt, outputs, result, spent, plan } => {
                 let (run, cancelling) = open(state, attempt)?;
                 match run.sealed_by {
                     _ if cancelling => Err(JobRejection::Cancelling),
                     Some(_) => Ok(vec![]),
-                    None => Ok(vec![JobEvent::OutputsSealed { attempt, outputs, result, spent }]),
+                    None => {
+                        Ok(vec![JobEvent::OutputsSealed { attempt, outputs, result, spent, plan }])
+                    }
                 }
             }
             JobCommand::Complete { attempt } => match state {

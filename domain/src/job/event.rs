@@ -80,6 +80,10 @@ pub enum JobEvent {
         /// What the work cost, for estimates.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         spent: Option<Spent>,
+        /// The [`JobPlan`](crate::media::JobPlan) that the attempt followed, as JSON: a later version that
+        /// cannot read it does without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<Personal<serde_json::Value>>,
     },
     /// The outputs are at their final locations.
     #[serde(rename = "job.completed")]

@@ -171,7 +171,7 @@ mod tests {
         };
         let (outputs, result, spent) = (vec![output], None, None);
         [
-            JobEvent::OutputsSealed { attempt: 1, outputs, result, spent },
+            JobEvent::OutputsSealed { attempt: 1, outputs, result, spent, plan: None },
             JobEvent::Completed { attempt: 1 },
         ]
     }

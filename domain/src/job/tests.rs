@@ -74,11 +74,11 @@ fn abandoned(attempt: u32) -> JobEvent {
 }
 
 fn sealed(attempt: u32) -> JobEvent {
-    JobEvent::OutputsSealed { attempt, outputs: vec![], result: None, spent: None }
+    JobEvent::OutputsSealed { attempt, outputs: vec![], result: None, spent: None, plan: None }
 }
 
 fn seal(attempt: u32) -> JobCommand {
-    JobCommand::SealOutputs { attempt, outputs: vec![], result: None, spent: None }
+    JobCommand::SealOutputs { attempt, outputs: vec![], result: None, spent: None, plan: None }
 }
 
 const CANCEL_REQUESTED: JobEvent = JobEvent::CancelRequested { attempt: 1 };

@@ -19,6 +19,9 @@ pub struct JobView {
     /// The result of a probe or analysis; filled once sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Personal<serde_json::Value>>,
+    /// The plan that the outputs were made by, as JSON; filled once sealed. Not recorded by early versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Personal<serde_json::Value>>,
     /// What the attempt that made the outputs used; filled once sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<JobUsage>,
@@ -77,6 +80,7 @@ impl JobView {
                 attempts: vec![],
                 outputs: vec![],
                 result: None,
+                plan: None,
                 usage: None,
                 trace_id: meta.trace_id.clone(),
             },
@@ -125,10 +129,11 @@ impl JobView {
                 };
                 self.end_attempt(AttemptOutcome::Abandoned, at, Some(lost));
             }
-            JobEvent::OutputsSealed { outputs, result, spent, .. } => {
+            JobEvent::OutputsSealed { outputs, result, spent, plan, .. } => {
                 self.usage = spent.as_ref().and_then(JobUsage::of);
                 self.outputs.clone_from(outputs);
                 self.result.clone_from(result);
+                self.plan.clone_from(plan);
             }
             JobEvent::Cancelled {} => self.end_attempt(AttemptOutcome::Cancelled, at, None),
             JobEvent::Completed { .. } => self.end_attempt(AttemptOutcome::Completed, at, None),

@@ -6,6 +6,7 @@
 mod audio;
 mod builder;
 mod filter;
+mod job;
 mod stream;
 mod video;
 
@@ -17,6 +18,7 @@ pub use self::{
     audio::AudioPlan,
     builder::Source,
     filter::{Adjust, AudioFilter, AudioSegment, Segment, TimeEdit, VideoFilter, Window},
+    job::{DryRun, JobPlan},
     stream::{Rendition, StreamPlan, check_segments, plan_stream},
     video::{Fields, RateControl, VideoPlan},
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Device, Hardware, MediaRequest};
+use super::{Device, DryRun, Hardware, MediaRequest};
 use crate::{Tenant, job::FailureCode, location::Location};
 
 /// NATS subject for requests to plan a job.
@@ -64,7 +64,7 @@ pub struct PlanRequest {
 #[serde(rename_all = "snake_case")]
 pub enum PlanResponse {
     /// The plan.
-    WouldDo(Value),
+    WouldDo(Box<DryRun>),
     /// Why the job would fail.
     WouldFail {
         /// The kind of failure.

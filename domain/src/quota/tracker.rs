@@ -122,7 +122,13 @@ mod tests {
         assert_eq!(tracker.due(), []);
         let effort = Effort { charged: 7, ..Effort::default() };
         let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
-        let sealed = JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent };
+        let sealed = JobEvent::OutputsSealed {
+            attempt: 1,
+            outputs: vec![],
+            result: None,
+            spent,
+            plan: None,
+        };
         tracker.job(job, &sealed);
         assert_eq!(tracker.due(), []);
         tracker.job(job, &JobEvent::Completed { attempt: 1 });
@@ -160,7 +166,13 @@ mod tests {
         tracker.quota(&tenant, "2026-11", &reserved, |_| true);
         tracker.job(
             job,
-            &JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent },
+            &JobEvent::OutputsSealed {
+                attempt: 1,
+                outputs: vec![],
+                result: None,
+                spent,
+                plan: None,
+            },
         );
         tracker.job(job, &JobEvent::Failed { failure, dead_lettered: false });
         let charged = |tracker: &QuotaTracker| tracker.due().first().map(|due| due.micros);

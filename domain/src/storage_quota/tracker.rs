@@ -298,7 +298,13 @@ mod tests {
             duration: None,
             streams: vec![],
         };
-        JobEvent::OutputsSealed { attempt: 1, outputs: vec![output], result: None, spent: None }
+        JobEvent::OutputsSealed {
+            attempt: 1,
+            outputs: vec![output],
+            result: None,
+            spent: None,
+            plan: None,
+        }
     }
 
     fn deleted(path: &str) -> JobEvent {

@@ -17,6 +17,7 @@ use ffapi_domain::{
 use super::{
     Samples,
     media::convert,
+    plan::plan,
     values::{at, batch, callback, job, lease, location, personal, text},
 };
 
@@ -44,6 +45,7 @@ impl Samples for JobEvent {
                 outputs: vec![output(Some(2), Some(48_000))],
                 result: Some(Personal::Clear([("loudness", -23.5)].into_iter().collect())),
                 spent: Some(spent()),
+                plan: Some(Personal::Clear(serde_json::to_value(plan()).unwrap())),
             },
             Some(Self::OutputsSealed { .. }) => Self::Completed { attempt: 1 },
             Some(Self::Completed { .. }) => {
@@ -78,6 +80,7 @@ impl Samples for JobEvent {
                 outputs: vec![output(None, None)],
                 result: None,
                 spent: None,
+                plan: None,
             },
             Self::Retried { next_attempt: 2, lease: None },
             Self::OutputsDeleted { only: None },

@@ -1,9 +1,12 @@
-use ffapi_domain::{JobId, job::JobView};
-use poem_openapi::{Object, types::Any};
+use ffapi_domain::{JobId, job::JobView, location::Location};
+use poem_openapi::{
+    Object,
+    types::{Any, ToJSON},
+};
 use serde_json::{Map, Value, json};
 
-use super::{in_log::job_in_log, show::without_signatures};
-use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
+use super::{in_log::job_in_log, show::shown_operations};
+use crate::{auth::Principal, media::SettingsBody, problem::Problem, reply::Reply, state::Gateway};
 
 /// The differences between two jobs.
 #[derive(Debug, Object)]
@@ -68,17 +71,24 @@ fn outcome(job: &JobView) -> Value {
             (output.name.as_ref().cloned().unwrap_or_default(), facts)
         })
         .collect();
-    let request = serde_json::to_value(&job.request).unwrap_or_default();
-    let mut request = without_signatures(request);
-    for fields in request.as_object_mut().into_iter().flat_map(Map::values_mut) {
-        for field in ["output", "overwrite"] {
-            fields.as_object_mut().map(|fields| fields.remove(field));
-        }
-    }
     json!({
-        "request": request, "status": job.summary.status, "outputs": outputs,
+        "request": request(job), "status": job.summary.status, "outputs": outputs,
         "result": job.result, "error": job.summary.error.as_ref().map(|error| error.code),
     })
+}
+
+/// The request as the job shows it.
+fn request(job: &JobView) -> Value {
+    let settings = SettingsBody::of(&job.request).map(SettingsBody::without_signatures);
+    let mut request = settings.and_then(|settings| settings.to_json()).unwrap_or_else(|| json!({}));
+    if let Some(fields) = request.as_object_mut() {
+        let input = job.request.input().as_ref().map(Location::shown);
+        fields.insert("input".to_owned(), input.into());
+        if let Some(operations) = shown_operations(&job.request) {
+            fields.insert("operations".to_owned(), operations.to_json().unwrap_or_default());
+        }
+    }
+    request
 }
 
 fn compare(pointer: &str, this: &Value, with: &Value, differences: &mut Vec<Difference>) {
@@ -91,6 +101,11 @@ fn compare(pointer: &str, this: &Value, with: &Value, differences: &mut Vec<Diff
                     |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
                 let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
                 compare(&pointer, &field(these), &field(those), differences);
+            }
+        }
+        (Value::Array(these), Value::Array(those)) if these.len() == those.len() => {
+            for (index, (this, with)) in these.iter().zip(those).enumerate() {
+                compare(&format!("{pointer}/{index}"), this, with, differences);
             }
         }
         (this, with) => differences.push(Difference {

@@ -1,12 +1,11 @@
-use ffapi_domain::media::Estimate;
+use ffapi_domain::media::{DryRun, Estimate};
 use ffapi_projections::pace;
-use poem_openapi::{Object, types::Any};
-use serde_json::Value;
+use poem_openapi::Object;
 
-use super::validate::{KindBody, ResolvedPlan, resolve};
+use super::validate::{KindBody, Resolved, resolve};
 use crate::{
     auth::Principal,
-    media::show_plan,
+    media::PlanBody,
     prices::{Cost, Priced},
     problem::Problem,
     reply::Reply,
@@ -18,7 +17,7 @@ use crate::{
 #[oai(skip_serializing_if_is_none)]
 pub(crate) struct Estimated {
     /// The plan, as in `/validate`.
-    plan: Any<Value>,
+    plan: PlanBody,
     /// Number of encoding passes over the input.
     passes: Option<u32>,
     /// The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
@@ -44,8 +43,8 @@ pub(crate) async fn estimate(
     body: KindBody,
 ) -> Result<Reply<200, Estimated>, Problem> {
     let kind = body.kind.clone();
-    let ResolvedPlan { plan, passes, pool, effort, warnings } =
-        resolve(gateway, principal, body).await?;
+    let Resolved { dry_run, warnings } = resolve(gateway, principal, body).await?;
+    let DryRun { plan, passes, pool, effort } = dry_run;
     let Estimate { seconds, bytes, minutes_charged, learned_from } =
         effort.estimate(pace::of(&gateway.database, &effort.class, &principal.tenant).await?);
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -59,9 +58,9 @@ pub(crate) async fn estimate(
     };
     let cost = gateway.prices.as_ref().map(|prices| prices.cost(prices.amount(priced)));
     Ok(Reply::new(Estimated {
-        plan: Any(show_plan(plan)),
+        plan: PlanBody::from(&plan),
         passes,
-        pool,
+        pool: pool.as_str().to_owned(),
         warnings,
         seconds,
         size: bytes,

@@ -6,13 +6,16 @@ use ffapi_domain::{
     preset::PresetSelector,
 };
 use ffapi_nats::Decision;
-use poem_openapi::{Object, types::Any};
+use poem_openapi::{
+    Object,
+    types::{Any, ToJSON},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::create;
 use crate::{
-    media::{show_operation, show_request},
+    media::{OperationBody, SettingsBody},
     presets,
     problem::{Kind, Problem},
     state::Gateway,
@@ -114,11 +117,11 @@ fn body(spec: &JobSpec) -> Result<Map<String, Value>, Problem> {
         location.as_ref().map(ToString::to_string).ok_or_else(erased)
     };
     let request = &spec.request;
-    let mut body = match show_request(request) {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
+    let settings = SettingsBody::of(request).and_then(|settings| settings.to_json());
+    let mut body = match settings {
+        Some(Value::Object(fields)) => fields,
+        Some(_) | None => Map::new(),
     };
-    body.retain(|_, value| !value.is_null());
     body.insert("input".to_owned(), text(request.input())?.into());
     if let Some(output) = request.output() {
         let location = text(output)?;
@@ -135,8 +138,8 @@ fn body(spec: &JobSpec) -> Result<Map<String, Value>, Problem> {
         body.insert("overwrite".to_owned(), overwrite.into());
     }
     if let MediaRequest::Convert(convert) = request {
-        let operations: Vec<Value> = convert.operations.iter().map(show_operation).collect();
-        body.insert("operations".to_owned(), operations.into());
+        let operations: Vec<_> = convert.operations.iter().map(OperationBody::from).collect();
+        body.insert("operations".to_owned(), operations.to_json().unwrap_or_default());
     }
     body.insert("priority".to_owned(), json!(spec.priority));
     body.insert("metadata".to_owned(), json!(spec.metadata.as_ref()));

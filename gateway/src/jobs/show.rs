@@ -6,13 +6,13 @@ use ffapi_domain::{
     },
     live::JobProgress,
     location::Location,
-    media::{MediaRequest, Overwrite},
+    media::{JobPlan, MediaRequest, Overwrite},
 };
 use poem_openapi::{Object, types::Any};
 use serde_json::{Value, json};
 
 use super::{urls::JobUrls, usage::UsageBody};
-use crate::media;
+use crate::media::{OperationBody, PlanBody, SettingsBody};
 
 /// A job without its request, attempts and outputs.
 #[derive(Debug, Object)]
@@ -72,9 +72,9 @@ pub(crate) struct JobBody {
     #[oai(flatten)]
     pub(super) summary: SummaryBody,
     /// The operations of a `convert` job, in order.
-    operations: Option<Vec<Any<Value>>>,
-    /// The parsed request of other kinds.
-    request: Option<Any<Value>>,
+    operations: Option<Vec<OperationBody>>,
+    /// The settings of other kinds, as parsed.
+    request: Option<SettingsBody>,
     /// `fail` or `replace`
     overwrite: String,
     /// The current stage of the running attempt.
@@ -89,6 +89,9 @@ pub(crate) struct JobBody {
     outputs_bytes: u64,
     /// Results of probing and measurements; `notes` lists decisions that the request left open.
     result: Option<Any<Value>>,
+    /// What was done to make the outputs, once it is completed; absent if it was recorded by a version whose
+    /// plans are no longer known, or is very long.
+    plan: Option<PlanBody>,
     /// What making the outputs used, once it is completed.
     pub(super) usage: Option<UsageBody>,
     /// The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
@@ -254,27 +257,22 @@ fn main_outputs<'a>(
     outputs.iter().filter(move |file| !(is_stream && is_segment(file))).take(MAX_OUTPUTS)
 }
 
+/// The operations of a `convert` job.
+pub(super) fn shown_operations(request: &MediaRequest) -> Option<Vec<OperationBody>> {
+    let MediaRequest::Convert(convert) = request else { return None };
+    let operations = convert.operations.iter().map(OperationBody::from);
+    Some(operations.map(OperationBody::without_signatures).collect())
+}
+
 /// The representation of a job, with the newest progress from its worker.
 pub(crate) fn show(job: &JobView, progress: Option<&JobProgress>) -> JobBody {
-    let JobView { summary, request, attempts, outputs, result, trace_id, .. } = job;
+    let JobView { summary, request, attempts, outputs, result, plan, trace_id, .. } = job;
     let delivered: &[OutputFile] =
         if summary.status == JobStatus::Completed { outputs } else { &[] };
     JobBody {
         summary: self::summary(summary, progress),
-        operations: match request {
-            MediaRequest::Convert(convert) => Some(
-                convert
-                    .operations
-                    .iter()
-                    .map(|o| Any(without_signatures(media::show_operation(o))))
-                    .collect(),
-            ),
-            _ => None,
-        },
-        request: match request {
-            MediaRequest::Convert(_) | MediaRequest::Probe(_) => None,
-            other => Some(Any(without_signatures(media::show_request(other)))),
-        },
+        operations: shown_operations(request),
+        request: SettingsBody::of(request).map(SettingsBody::without_signatures),
         overwrite: match request.overwrite() {
             Overwrite::Fail => "fail".to_owned(),
             Overwrite::Replace => "replace".to_owned(),
@@ -295,24 +293,13 @@ pub(crate) fn show(job: &JobView, progress: Option<&JobProgress>) -> JobBody {
             .filter(|_| summary.status == JobStatus::Completed)
             .and_then(|result| result.as_ref().cloned())
             .map(Any),
+        plan: plan
+            .as_ref()
+            .filter(|_| summary.status == JobStatus::Completed)
+            .and_then(|plan| plan.as_ref().cloned())
+            .and_then(|plan| serde_json::from_value::<JobPlan>(plan).ok())
+            .map(|plan| PlanBody::from(&plan)),
         usage: None,
         trace_id: trace_id.clone(),
     }
-}
-
-/// Removes the query strings of URLs in a value: they may hold signatures.
-pub(super) fn without_signatures(mut value: Value) -> Value {
-    match &mut value {
-        Value::String(text) => {
-            if let Ok(location @ Location::Web(_)) = text.parse::<Location>() {
-                *text = location.shown();
-            }
-        }
-        Value::Array(all) => all.iter_mut().for_each(|one| *one = without_signatures(one.take())),
-        Value::Object(all) => {
-            all.values_mut().for_each(|one| *one = without_signatures(one.take()));
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-    value
 }

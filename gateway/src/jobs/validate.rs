@@ -1,15 +1,15 @@
 use ffapi_domain::{
     job::{FailureCode, JobSpec, RetryHint},
-    media::{Capabilities, Effort, PLAN, PLAN_TIMEOUT, PlanRequest, PlanResponse},
+    media::{Capabilities, DryRun, PLAN, PLAN_TIMEOUT, PlanRequest, PlanResponse},
 };
-use poem_openapi::{Object, types::Any};
+use poem_openapi::Object;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{create, input_jobs::BatchRequests, submit};
 use crate::{
     auth::Principal,
-    media::show_plan,
+    media::PlanBody,
     presets,
     problem::{Kind, Problem},
     reply::Reply,
@@ -53,7 +53,7 @@ pub(crate) struct Fields {
 pub(crate) struct Validated {
     valid: bool,
     /// Codecs, filters, sizes and rates that the worker would use; times are in seconds.
-    plan: Any<Value>,
+    plan: PlanBody,
     /// Number of encoding passes over the input.
     passes: Option<u32>,
     /// The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
@@ -68,20 +68,16 @@ pub(crate) async fn validate(
     principal: &Principal,
     body: KindBody,
 ) -> Result<Reply<200, Validated>, Problem> {
-    let ResolvedPlan { plan, passes, pool, warnings, .. } =
-        resolve(gateway, principal, body).await?;
-    Ok(Reply::new(Validated { valid: true, plan: Any(show_plan(plan)), passes, pool, warnings }))
+    let Resolved { dry_run, warnings } = resolve(gateway, principal, body).await?;
+    let DryRun { plan, passes, pool, .. } = dry_run;
+    let (plan, pool) = (PlanBody::from(&plan), pool.as_str().to_owned());
+    Ok(Reply::new(Validated { valid: true, plan, passes, pool, warnings }))
 }
 
-/// A worker's response to a plan question.
-#[derive(Debug, Deserialize)]
-pub(super) struct ResolvedPlan {
-    pub(super) plan: Value,
-    pub(super) passes: Option<u32>,
-    pub(super) pool: String,
-    pub(super) effort: Effort,
+/// A job as a worker would carry it out.
+pub(super) struct Resolved {
+    pub(super) dry_run: DryRun,
     /// The warnings that the response to the job's POST would contain.
-    #[serde(skip)]
     pub(super) warnings: Vec<String>,
 }
 
@@ -94,7 +90,7 @@ pub(super) async fn resolve(
     gateway: &Gateway,
     principal: &Principal,
     mut body: KindBody,
-) -> Result<ResolvedPlan, Problem> {
+) -> Result<Resolved, Problem> {
     presets::apply(gateway, &principal.tenant, &body.kind, &mut body.fields.all).await?;
     let mut spec = body.spec(&gateway.workers.media_capabilities())?;
     stores::resolve(gateway, &principal.tenant, &mut spec.request)?;
@@ -105,16 +101,13 @@ pub(super) async fn resolve(
     let question = serde_json::to_vec(&question)
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     let answer = gateway.pubsub.request_with(PLAN, question, PLAN_TIMEOUT).await;
-    let answer = answer.and_then(|answer| serde_json::from_slice::<PlanResponse>(&answer).ok());
+    let unavailable = |detail| Problem::new(Kind::Unavailable, detail);
+    let answer = answer.ok_or_else(|| unavailable("no worker answered within 5 s"))?;
+    let answer = serde_json::from_slice(&answer)
+        .map_err(|_| unavailable("the worker that answered runs another version"))?;
     match answer {
-        Some(PlanResponse::WouldDo(resolved)) => {
-            let resolved: ResolvedPlan = serde_json::from_value(resolved).map_err(|_| {
-                Problem::new(Kind::Unavailable, "the worker that answered runs another version")
-            })?;
-            Ok(ResolvedPlan { warnings, ..resolved })
-        }
-        Some(PlanResponse::WouldFail { code, message }) => Err(rejection(code, &message)),
-        None => Err(Problem::new(Kind::Unavailable, "no worker answered within 5 s")),
+        PlanResponse::WouldDo(dry_run) => Ok(Resolved { dry_run: *dry_run, warnings }),
+        PlanResponse::WouldFail { code, message } => Err(rejection(code, &message)),
     }
 }
 

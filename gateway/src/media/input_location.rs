@@ -5,6 +5,7 @@ use ffapi_domain::{
 use poem_openapi::{Object, Union};
 use serde::Deserialize;
 
+use super::ERASED;
 use crate::{media::value, problem::Problem};
 
 /// An input: `upload_…`, `local://path`, a bare path, `https://…`, or an output of another job.
@@ -34,7 +35,22 @@ pub(crate) struct JobOutputBody {
     output: String,
 }
 
+impl From<&Personal<Location>> for InputLocation {
+    fn from(location: &Personal<Location>) -> Self {
+        Self::Text(location.as_ref().map_or_else(|| ERASED.to_owned(), ToString::to_string))
+    }
+}
+
 impl InputLocation {
+    /// For display: removes the query of a URL, which may be a signature.
+    pub(crate) fn remove_signature(&mut self) {
+        if let Self::Text(text) = self
+            && let Ok(location @ Location::Web(_)) = text.parse::<Location>()
+        {
+            *text = location.shown();
+        }
+    }
+
     /// Parses the location; an error points at `pointer`.
     pub(crate) fn read(&self, pointer: &str) -> Result<Personal<Location>, Problem> {
         match self {

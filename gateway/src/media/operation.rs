@@ -15,7 +15,7 @@ use poem_openapi::{
     types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::{
     audio::AudioBody,
@@ -24,6 +24,7 @@ use self::{
     transcode::TranscodeBody,
     video::{CropBody, FilterBody, FlipBody, FpsBody, PadBody, RotateBody, ScaleBody},
 };
+use super::InputLocation;
 use crate::{
     body::{every_error, parse},
     problem::{Kind, Problem},
@@ -32,7 +33,7 @@ use crate::{
 /// One operation; operations are applied in order.
 #[derive(Debug, Union)]
 #[oai(rename = "Operation", discriminator_name = "type", one_of)]
-enum OperationBody {
+pub(crate) enum OperationBody {
     #[oai(mapping = "trim")]
     Trim(TrimBody),
     #[oai(mapping = "scale")]
@@ -65,6 +66,55 @@ enum OperationBody {
     Tracks(TracksBody),
     #[oai(mapping = "transcode")]
     Transcode(TranscodeBody),
+}
+
+impl From<&Operation> for OperationBody {
+    fn from(operation: &Operation) -> Self {
+        match operation {
+            Operation::Trim(trim) => Self::Trim(trim.into()),
+            Operation::Scale(scale) => Self::Scale(scale.into()),
+            Operation::Crop(crop) => Self::Crop(crop.into()),
+            Operation::Pad(pad) => Self::Pad(pad.into()),
+            Operation::Rotate(rotate) => Self::Rotate(rotate.into()),
+            Operation::Flip(flip) => Self::Flip(flip.into()),
+            Operation::Fps(fps) => Self::Fps(fps.into()),
+            Operation::Speed(speed) => Self::Speed(speed.into()),
+            Operation::Watermark(watermark) => Self::Watermark(watermark.into()),
+            Operation::Text(text) => Self::Text(text.into()),
+            Operation::Subtitles(subtitles) => Self::Subtitles(subtitles.into()),
+            Operation::Concat(concat) => Self::Concat(concat.into()),
+            Operation::Filter(filter) => Self::Filter(filter.into()),
+            Operation::Audio(audio) => Self::Audio(audio.into()),
+            Operation::Tracks(tracks) => Self::Tracks(tracks.into()),
+            Operation::Transcode(transcode) => Self::Transcode(transcode.into()),
+        }
+    }
+}
+
+impl OperationBody {
+    /// For display: without the queries of URLs, which may be signatures.
+    pub(crate) fn without_signatures(mut self) -> Self {
+        let inputs = match &mut self {
+            Self::Watermark(watermark) => vec![watermark.input_mut()],
+            Self::Subtitles(subtitles) => subtitles.input_mut().into_iter().collect(),
+            Self::Concat(concat) => concat.inputs_mut().collect(),
+            Self::Audio(audio) => audio.input_mut().into_iter().collect(),
+            Self::Trim(_)
+            | Self::Scale(_)
+            | Self::Crop(_)
+            | Self::Pad(_)
+            | Self::Rotate(_)
+            | Self::Flip(_)
+            | Self::Fps(_)
+            | Self::Speed(_)
+            | Self::Text(_)
+            | Self::Filter(_)
+            | Self::Tracks(_)
+            | Self::Transcode(_) => vec![],
+        };
+        inputs.into_iter().for_each(InputLocation::remove_signature);
+        self
+    }
 }
 
 /// The values of `type`, for error messages.
@@ -174,31 +224,82 @@ fn operation(json: &Value, index: usize) -> Result<Operation, Problem> {
     })
 }
 
-/// An operation as clients send it, for a job's representation.
-pub(crate) fn show(operation: &Operation) -> Value {
-    // The domain's tag encloses the fields; in the API it is one of them, `type`.
-    let mut fields = match json!(operation) {
-        Value::Object(named) => named.into_iter().next().map_or(Value::Null, |(_, fields)| fields),
-        other => other,
-    };
-    in_seconds(&mut fields);
-    if let Some(fields) = fields.as_object_mut() {
-        if let Some(millis) = fields.remove("millifps").and_then(|millis| millis.as_f64()) {
-            fields.insert("fps".to_owned(), json!(millis / 1000.0));
-        }
-        fields.insert("type".to_owned(), json!(operation.name()));
-    }
-    fields
-}
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ToJSON;
+    use serde_json::json;
 
-/// Converts times from microseconds to seconds and removes absent fields.
-pub(super) fn in_seconds(value: &mut Value) {
-    let Some(fields) = value.as_object_mut() else { return };
-    fields.retain(|_, value| !value.is_null());
-    for name in ["start", "end", "fade_in", "fade_out", "timestamp", "interval", "segment_duration"]
-    {
-        if let Some(micros) = fields.get(name).and_then(Value::as_f64) {
-            fields.insert(name.to_owned(), json!(micros / 1_000_000.0));
+    use super::*;
+
+    /// An operation of every type, with every field, as it is shown.
+    fn samples() -> Vec<Value> {
+        vec![
+            json!({ "type": "trim", "start": 1.5, "end": 62.25 }),
+            json!({ "type": "scale", "width": 640, "height": 360, "mode": "fill" }),
+            json!({ "type": "crop", "x": 2, "y": 4, "width": 320, "height": 240 }),
+            json!({ "type": "pad", "width": 640, "height": 480, "color": "#112233ff" }),
+            json!({ "type": "rotate", "degrees": 12.5 }),
+            json!({ "type": "flip", "axis": "both" }),
+            json!({ "type": "fps", "fps": 29.97 }),
+            json!({ "type": "speed", "factor": 2.0 }),
+            json!({
+                "type": "watermark", "image": "https://example.org/logo.png?signature=x",
+                "position": "top", "opacity": 0.5, "scale": 0.25, "margin": 8, "start": 1.0, "end": 2.0,
+            }),
+            json!({
+                "type": "text", "text": "a", "position": "left", "size": 20, "color": "#ffffff80",
+                "margin": 3, "start": 0.5, "end": 1.0,
+            }),
+            json!({ "type": "subtitles", "input": "local://a.srt", "mode": "embed", "language": "de" }),
+            json!({ "type": "concat", "inputs": ["local://b.mp4", "local://c.mp4"] }),
+            json!({
+                "type": "filter", "name": "eq",
+                "params": { "brightness": 0.1, "contrast": 1.5, "saturation": 0.5, "gamma": 2.0 },
+            }),
+            json!({ "type": "filter", "name": "denoise", "strength": 0.5 }),
+            json!({
+                "type": "audio", "replace": "local://d.wav", "normalize": true, "target_lufs": -16.0,
+                "volume": 0.5, "fade_in": 1.0, "fade_out": 2.0, "channels": 2, "sample_rate": 48_000,
+            }),
+            json!({ "type": "audio", "remove": true }),
+            json!({ "type": "audio", "extract": true }),
+            json!({ "type": "tracks", "audio": [0, "en"], "subtitles": ["all"] }),
+            json!({
+                "type": "transcode", "video_codec": "h264", "audio_codec": "aac", "crf": 20,
+                "video_bitrate": 2_500_000, "max_bitrate": 3_000_000, "audio_bitrate": 128_000,
+                "two_pass": true, "target_vmaf": 95.0, "preset": "slow", "profile": "high",
+                "pixel_format": "yuv420p", "width": 640, "height": 360, "fps": 25.0,
+                "keyframe_interval": 50, "container": "mkv",
+            }),
+        ]
+    }
+
+    fn read(sample: &Value) -> Operation {
+        operations(&[OperationJson(sample.clone())]).unwrap().remove(0)
+    }
+
+    #[test]
+    fn an_operation_is_shown_as_it_was_sent() {
+        for sample in samples() {
+            let shown = OperationBody::from(&read(&sample)).to_json();
+            assert_eq!(shown, Some(sample));
+        }
+    }
+
+    #[test]
+    fn a_job_shows_no_signatures_of_its_inputs() {
+        for sample in samples() {
+            let shown = OperationBody::from(&read(&sample)).without_signatures().to_json();
+            assert!(!shown.unwrap().to_string().contains("signature=x"), "{sample}");
+        }
+    }
+
+    #[test]
+    fn every_type_has_a_sample_and_is_named_in_messages() {
+        let samples = samples();
+        for name in Operation::NAMES {
+            assert!(samples.iter().any(|sample| sample["type"] == name), "{name}");
+            assert!(OPERATION_TYPES.contains(&format!("`{name}`")), "{name}");
         }
     }
 }

@@ -6,8 +6,8 @@ use ffapi_domain::{
     media::{Metric, Micros},
 };
 use poem_openapi::types::Any;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
 use crate::{
     parser_messages::plain,
@@ -49,6 +49,35 @@ fn clock(text: &str) -> Option<f64> {
 /// As `micros`, for a field that may be absent.
 pub(crate) fn time(value: Option<&Any<Value>>, pointer: &str) -> Result<Option<Micros>, Problem> {
     value.map(|value| micros(&value.0, pointer)).transpose()
+}
+
+/// A time in seconds.
+#[expect(clippy::cast_precision_loss, reason = "media times are far below 2^52 microseconds")]
+pub(crate) fn micros_as_seconds(micros: Micros) -> f64 {
+    micros as f64 / 1_000_000.0
+}
+
+/// A time of a request as it is shown: in seconds.
+pub(crate) fn seconds(micros: Micros) -> Any<Value> {
+    Any(json!(micros_as_seconds(micros)))
+}
+
+/// A bitrate as it is shown: in bits per second.
+pub(crate) fn bits(bits_per_second: u64) -> Any<Value> {
+    Any(json!(bits_per_second))
+}
+
+/// A frame rate as it is shown: in frames per second.
+pub(crate) fn fps(millifps: u32) -> f64 {
+    f64::from(millifps) / 1000.0
+}
+
+/// The name in JSON of a domain enum's value.
+pub(crate) fn name_of(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(name)) => name,
+        Ok(_) | Err(_) => String::new(),
+    }
 }
 
 /// Parses one of a domain enum's names; the error lists them.

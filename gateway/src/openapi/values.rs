@@ -22,6 +22,12 @@ fn fields() -> Vec<(&'static str, &'static str, Words)> {
     let images = || vec!["jpeg", "png", "webp"];
     let kinds = || MediaRequest::KINDS.to_vec();
     let pools = || names(Pool::ALL, Pool::as_str);
+    let positions = || {
+        vec![
+            "top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom",
+            "bottom_right",
+        ]
+    };
     let priorities = || vec!["low", "normal", "high"];
     let scopes = || names(&Scope::ALL, Scope::as_str);
     let statuses = || vec!["queued", "processing", "completed", "failed", "cancelled"];
@@ -55,6 +61,14 @@ fn fields() -> Vec<(&'static str, &'static str, Words)> {
         ("Key", "scopes", scopes()),
         ("Key", "status", vec!["active", "expired", "revoked"]),
         ("KeyCreate", "scopes", scopes()),
+        ("PlanDevice", "pool", vec!["vaapi", "nvenc", "qsv"]),
+        ("PlanOverlay", "matrix", vec!["bt601", "bt709", "bt2020"]),
+        ("PlanText", "position", positions()),
+        ("PlanTonemap", "from", vec!["pq", "hlg"]),
+        ("PlanVideo", "fields", vec!["top_first", "bottom_first"]),
+        ("PlanVideo", "preset", names(Preset::ALL, Preset::as_str)),
+        ("PlanVideoFilter", "flip", vec!["horizontal", "vertical", "both"]),
+        ("PlanVideoFilter", "matrix", vec!["bt601", "bt709", "bt2020"]),
         ("Preset", "kind", kinds()),
         ("PresetCreate", "kind", kinds()),
         ("Scale", "mode", vec!["fit", "fill", "stretch"]),
@@ -65,10 +79,18 @@ fn fields() -> Vec<(&'static str, &'static str, Words)> {
         ("StreamRequest", "segments", vec!["files", "single_file"]),
         ("StreamRequest", "type", names(Packaging::ALL, Packaging::as_str)),
         ("StreamRequest", "video_codec", vec!["h264", "hevc"]),
+        ("StreamSettings", "encoder_preset", names(Preset::ALL, Preset::as_str)),
+        ("StreamSettings", "encryption", vec!["aes-128"]),
+        ("StreamSettings", "segment_format", vec!["fmp4", "ts"]),
+        ("StreamSettings", "segments", vec!["files", "single_file"]),
+        ("StreamSettings", "type", names(Packaging::ALL, Packaging::as_str)),
+        ("StreamSettings", "video_codec", vec!["h264", "hevc"]),
         ("StreamSprite", "format", images()),
         ("Subtitles", "mode", vec!["burn", "embed", "sidecar"]),
         ("ThumbnailsRequest", "format", names(ImageFormat::ALL, ImageFormat::as_str)),
         ("ThumbnailsRequest", "mode", names(ThumbnailMode::ALL, ThumbnailMode::as_str)),
+        ("ThumbnailsSettings", "format", names(ImageFormat::ALL, ImageFormat::as_str)),
+        ("ThumbnailsSettings", "mode", names(ThumbnailMode::ALL, ThumbnailMode::as_str)),
         ("Transcode", "audio_codec", names(AudioCodec::ALL, AudioCodec::as_str)),
         ("Transcode", "preset", names(Preset::ALL, Preset::as_str)),
         ("Transcode", "video_codec", names(VideoCodec::ALL, VideoCodec::as_str)),
@@ -77,10 +99,7 @@ fn fields() -> Vec<(&'static str, &'static str, Words)> {
             "scheduled", "backoff", "waiting_for", "no_worker", "account_cap", "key_cap", "batch_cap",
             "priority", "busy",
         ]),
-        ("Watermark", "position", vec![
-            "top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom",
-            "bottom_right",
-        ]),
+        ("Watermark", "position", positions()),
         ("Webhook", "disabled_by", vec!["owner", "gone", "failing"]),
         ("Webhook", "status", vec!["enabled", "disabled"]),
     ]

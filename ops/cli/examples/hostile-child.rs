@@ -53,7 +53,7 @@ fn done(files: &[&str], result: Option<Value>) -> ChildMessage {
         streams: vec![],
     };
     let files = files.iter().map(made).collect();
-    ChildMessage::Done(Report { files, result, frames: 1, effort: Effort::default() })
+    ChildMessage::Done(Report { files, result, frames: 1, effort: Effort::default(), plan: None })
 }
 
 fn charge(channel: &Channel, folders: &[&str]) {

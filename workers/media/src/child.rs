@@ -232,7 +232,8 @@ fn perform(
             let output = Path::new(OUTPUT_FOLDER);
             let work =
                 Work { inputs: &inputs, output, capabilities, assignment, memory, say, permit };
-            engine::dry_run_plan(request, &work).map(ChildMessage::WouldDo)
+            let dry_run = engine::dry_run_plan(request, &work)?;
+            Ok(ChildMessage::WouldDo(Box::new(dry_run)))
         }
         Task::Run { request, capabilities, assignment, output } => {
             let inputs = roles(request, inputs)?;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use ffapi_domain::media::{Effort, MediaRequest, footprint_of_frames};
-use serde_json::json;
+use ffapi_domain::media::{DryRun, Effort, JobPlan, MediaRequest, footprint_of_frames};
 
 use crate::{
     MediaError,
@@ -21,42 +20,39 @@ use crate::{
 const MAX_SCAN_OF_DRY_RUN: Duration = Duration::from_secs(2);
 
 /// A dry run: returns the plan that `run` would follow, with its effort.
-pub(crate) fn dry_run_plan(
-    request: &MediaRequest,
-    work: &Work<'_>,
-) -> Result<serde_json::Value, MediaError> {
+pub(crate) fn dry_run_plan(request: &MediaRequest, work: &Work<'_>) -> Result<DryRun, MediaError> {
     let heartbeat = Heartbeat::new(work.say);
     let limit = ScanLimit::Time(MAX_SCAN_OF_DRY_RUN);
     let context = TaskContext::new(work, &heartbeat).limited(limit);
     let facts = context.facts()?;
     let primary = primary_facts(&facts)?;
-    let mut answer = match request {
+    let pool = work.assignment.pool;
+    let dry_run = |plan, effort| DryRun { plan, passes: None, pool, effort };
+    Ok(match request {
         MediaRequest::Convert(convert) => {
             let plan = convert::resolve_plan(convert, &facts, work)?;
-            let effort = Effort::of_plan(&plan, facts.first());
-            json!({ "passes": passes::count(&plan), "effort": effort, "plan": plan })
+            let (passes, effort) = (passes::count(&plan), Effort::of_plan(&plan, facts.first()));
+            DryRun { passes: Some(passes), ..dry_run(JobPlan::Convert(Box::new(plan)), effort) }
         }
         MediaRequest::Stream(stream) => {
             let plan = stream::resolve_plan(stream, &context, &facts, work)?;
-            json!({ "effort": Effort::of_stream(&plan, facts.first()), "plan": plan })
+            let effort = Effort::of_stream(&plan, facts.first());
+            dry_run(JobPlan::Stream(Box::new(plan)), effort)
         }
         MediaRequest::Thumbnails(thumbnails) => {
             work.check_memory(footprint_of_frames(&facts))?;
             let plan = thumbnails.plan(primary.duration)?;
-            json!({ "effort": Effort::of_thumbnails(thumbnails, &plan), "plan": plan })
+            let effort = Effort::of_thumbnails(thumbnails, &plan);
+            dry_run(JobPlan::Thumbnails(plan), effort)
         }
         MediaRequest::Analyze(analyze) => {
             work.check_memory(footprint_of_frames(&facts))?;
             analyze.fits(primary)?;
             let effort = Effort::of_analysis(analyze, primary);
-            json!({ "effort": effort, "plan": { "metrics": analyze.metrics } })
+            dry_run(JobPlan::Analyze { metrics: analyze.metrics.clone() }, effort)
         }
-        MediaRequest::Probe(_) => json!({ "effort": Effort::of_probe(), "plan": {} }),
-    };
-    if let Some(fields) = answer.as_object_mut() {
-        fields.insert("pool".to_owned(), json!(work.assignment.pool));
-    }
-    Ok(answer)
+        MediaRequest::Probe(_) => dry_run(JobPlan::Probe {}, Effort::of_probe()),
+    })
 }
 
 /// Runs a job's media work and verifies its outputs.

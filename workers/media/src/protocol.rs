@@ -16,7 +16,7 @@ use std::{
 use ffapi_domain::{
     job::{FailureCode, StreamSummary},
     media::{
-        Capabilities, Effort, Hardware, MediaFacts, MediaRequest, Micros, Plan, Pool, StreamPlan,
+        Capabilities, DryRun, Effort, Hardware, JobPlan, MediaFacts, MediaRequest, Micros, Pool,
     },
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -106,14 +106,10 @@ pub enum ChildMessage {
     Facts(Box<MediaFacts>),
     /// What this machine's FFmpeg supports, for [`Task::Capabilities`].
     Capabilities(Capabilities),
-    /// The plan that it now carries out.
-    Planned(Box<Plan>),
-    /// The plan of a stream that it now carries out.
-    PlannedStream(Box<StreamPlan>),
     /// What it needs before it starts or continues to write; it waits for a [`Permit`].
     Needs(Needs),
-    /// The plan as JSON, for [`Task::Plan`].
-    WouldDo(serde_json::Value),
+    /// What the job would do, for [`Task::Plan`].
+    WouldDo(Box<DryRun>),
     /// It is working, whether or not anything was written.
     Working,
     /// How far the task is.
@@ -166,6 +162,8 @@ pub struct Report {
     pub frames: u64,
     /// How much work it was, for later estimates.
     pub effort: Effort,
+    /// The plan that it followed; none for a job without output files.
+    pub plan: Option<JobPlan>,
 }
 
 impl Report {

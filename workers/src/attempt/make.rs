@@ -36,7 +36,13 @@ use crate::{
 /// How an attempt's media work ended.
 pub(super) enum MediaOutcome {
     /// The outputs are staged.
-    Outputs { files: Vec<OutputFile>, result: Option<serde_json::Value>, spent: Option<Spent> },
+    Outputs {
+        files: Vec<OutputFile>,
+        result: Option<serde_json::Value>,
+        spent: Option<Spent>,
+        /// The plan that was followed, as JSON that every reader accepts.
+        plan: Option<serde_json::Value>,
+    },
     /// The work was stopped before its end.
     Stopped(Outcome),
 }
@@ -58,7 +64,7 @@ impl AttemptContext {
         let reaped = slot.reap().await;
         let outcome = match watched {
             Ok(Watched::Report { report, spent }) => {
-                self.stage(release, spec.request, report, spent, &reaped.folder).await
+                self.stage(release, spec.request, *report, spent, &reaped.folder).await
             }
             Ok(Watched::Stopped(outcome)) => Ok(MediaOutcome::Stopped(outcome)),
             Err(error) => Err(error),
@@ -165,6 +171,7 @@ impl AttemptContext {
         failpoint::hit("worker.before_stage");
         let written = folder.disk_usage(None).await.map_err(|error| crashed(&error))?;
         check_written(&written, self.max_output_bytes)?;
+        let plan = report.kept_plan();
         let (made, stop) = (destinations(request, report.files)?, CancellationToken::new());
         let staging = made.into_iter().enumerate().map(|(number, made)| {
             let staged = staged(release.job, release.attempt, number);
@@ -184,7 +191,7 @@ impl AttemptContext {
         };
         failpoint::hit("worker.after_stage");
         spent.bytes = files.iter().map(|file| file.size).sum();
-        Ok(MediaOutcome::Outputs { files, result: report.result, spent: Some(spent) })
+        Ok(MediaOutcome::Outputs { files, result: report.result, spent: Some(spent), plan })
     }
 
     async fn stage_file(

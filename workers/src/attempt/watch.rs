@@ -49,7 +49,7 @@ pub(super) struct Watching<'a> {
 /// How a child's work ended.
 pub(super) enum Watched {
     /// The child reported its outputs; `spent` is what was measured meanwhile.
-    Report { report: Report, spent: Spent },
+    Report { report: Box<Report>, spent: Spent },
     /// The child was stopped.
     Stopped(Outcome),
 }
@@ -126,7 +126,7 @@ impl AttemptContext {
                         child.done(seconds);
                         let cpu_seconds = Some(usage.cpu.as_secs_f64());
                         let spent = Spent { effort, seconds, bytes: 0, cpu_seconds };
-                        return Ok(Watched::Report { report, spent });
+                        return Ok(Watched::Report { report: Box::new(report), spent });
                     }
                     Ok(Some(ChildMessage::Failed { code, message })) => {
                         return Err(MediaError { code, message });

@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
 
 use ffapi_domain::media::{
-    Caption, ImageFormat, MediaRequest, Packaging, Poster, Preset, SegmentFormat, SegmentLayout,
-    Sprite, Stream, Variant, VideoCodec,
+    MediaRequest, Packaging, Preset, SegmentFormat, SegmentLayout, Stream, VideoCodec,
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
@@ -10,7 +9,10 @@ use serde_json::Value;
 
 use super::options::{Create, HardwareBody, JobOptions, PriorityWord};
 use crate::{
-    media::{InputLocation, OutputLocation, OverwriteWord, overwrite_at, value},
+    media::{
+        CaptionBody, InputLocation, OutputLocation, OverwriteWord, PosterBody, SpriteBody,
+        VariantBody, overwrite_at, value,
+    },
     problem::{Kind, Problem},
 };
 
@@ -68,101 +70,6 @@ pub(crate) struct StreamBody {
     keep: Option<u64>,
 }
 
-/// One rendition of the ladder; with neither `crf` nor `video_bitrate`, constant quality below a
-/// cap.
-#[derive(Debug, Deserialize, Object)]
-#[serde(deny_unknown_fields)]
-#[oai(rename = "StreamVariant")]
-struct VariantBody {
-    /// The name of its folder.
-    name: String,
-    width: Option<u32>,
-    height: Option<u32>,
-    video_bitrate: Option<Any<Value>>,
-    crf: Option<u8>,
-    /// All renditions share the audio, so the largest value in the ladder is used.
-    audio_bitrate: Option<Any<Value>>,
-}
-
-/// Captions in one language.
-#[derive(Debug, Deserialize, Object)]
-#[serde(deny_unknown_fields)]
-#[oai(rename = "StreamCaption")]
-struct CaptionBody {
-    /// SRT, ASS or WebVTT.
-    input: InputLocation,
-    language: String,
-    /// The label that a player shows.
-    name: Option<String>,
-}
-
-/// One frame of the video next to the manifests: `poster.jpg`.
-#[derive(Debug, Deserialize, Object)]
-#[serde(deny_unknown_fields)]
-#[oai(rename = "StreamPoster")]
-struct PosterBody {
-    /// The time of the frame; a representative one is chosen if absent.
-    timestamp: Option<Any<Value>>,
-    /// Pixels; if neither side is given, the video's own width, at most 1280.
-    width: Option<u32>,
-    height: Option<u32>,
-    /// `jpeg`, `png` or `webp`.
-    format: Option<String>,
-}
-
-/// Thumbnail sheets for a seek bar next to the manifests: `sprite-1.jpg`, …, and `sprite.vtt`.
-#[derive(Debug, Deserialize, Object)]
-#[serde(deny_unknown_fields)]
-#[oai(rename = "StreamSprite")]
-struct SpriteBody {
-    /// Time between two thumbnails; a hundredth of the duration if absent.
-    interval: Option<Any<Value>>,
-    /// Pixels of one thumbnail; 160 wide if neither side is given.
-    width: Option<u32>,
-    height: Option<u32>,
-    /// Thumbnails in a row.
-    columns: Option<u32>,
-    /// `jpeg`, `png` or `webp`.
-    format: Option<String>,
-}
-
-impl PosterBody {
-    fn read(&self) -> Result<Poster, Problem> {
-        Ok(Poster {
-            timestamp: value::time(self.timestamp.as_ref(), "#/poster/timestamp")?,
-            width: self.width,
-            height: self.height,
-            format: value::word::<ImageFormat>(self.format.clone(), "#/poster/format")?,
-        })
-    }
-}
-
-impl SpriteBody {
-    fn read(&self) -> Result<Sprite, Problem> {
-        Ok(Sprite {
-            interval: value::time(self.interval.as_ref(), "#/sprite/interval")?,
-            width: self.width,
-            height: self.height,
-            columns: self.columns,
-            format: value::word::<ImageFormat>(self.format.clone(), "#/sprite/format")?,
-        })
-    }
-}
-
-impl VariantBody {
-    fn read(&self, index: usize) -> Result<Variant, Problem> {
-        let at = |field: &str| format!("#/variants/{index}/{field}");
-        Ok(Variant {
-            name: self.name.clone(),
-            width: self.width,
-            height: self.height,
-            video_bitrate: value::bitrate(self.video_bitrate.clone(), &at("video_bitrate"))?,
-            crf: self.crf,
-            audio_bitrate: value::bitrate(self.audio_bitrate.clone(), &at("audio_bitrate"))?,
-        })
-    }
-}
-
 impl Create for StreamBody {
     const ROUTE: &'static str = "/stream";
 
@@ -172,13 +79,8 @@ impl Create for StreamBody {
         let overwrite = overwrite_at(&output, self.overwrite)?;
         let variants = self.variants.iter().flatten().enumerate();
         let variants = variants.map(|(index, variant)| variant.read(index));
-        let captions = self.captions.iter().flatten().enumerate().map(|(index, caption)| {
-            Ok(Caption {
-                input: caption.input.read(&format!("#/captions/{index}/input"))?,
-                language: caption.language.clone(),
-                name: caption.name.clone(),
-            })
-        });
+        let captions = self.captions.iter().flatten().enumerate();
+        let captions = captions.map(|(index, caption)| caption.read(index));
         let encrypted = match self.encryption.as_deref() {
             None => false,
             Some("aes-128") => true,

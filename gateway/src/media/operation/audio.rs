@@ -11,8 +11,8 @@ use crate::{
 /// Changes the audio; the fields are applied in the order in which they are listed here.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Audio")]
-pub(super) struct AudioBody {
+#[oai(rename = "Audio", skip_serializing_if_is_none)]
+pub(crate) struct AudioBody {
     /// A file whose audio replaces the input's.
     replace: Option<InputLocation>,
     /// True to remove the audio.
@@ -35,7 +35,28 @@ pub(super) struct AudioBody {
     sample_rate: Option<u32>,
 }
 
+impl From<&Audio> for AudioBody {
+    fn from(audio: &Audio) -> Self {
+        Self {
+            replace: audio.replace.as_ref().map(InputLocation::from),
+            remove: audio.remove.then_some(true),
+            extract: audio.extract.then_some(true),
+            normalize: audio.normalize.then_some(true),
+            target_lufs: audio.target_lufs,
+            volume: audio.volume,
+            fade_in: audio.fade_in.map(value::seconds),
+            fade_out: audio.fade_out.map(value::seconds),
+            channels: audio.channels,
+            sample_rate: audio.sample_rate,
+        }
+    }
+}
+
 impl AudioBody {
+    pub(super) const fn input_mut(&mut self) -> Option<&mut InputLocation> {
+        self.replace.as_mut()
+    }
+
     pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Audio, Problem> {
         let replace = self.replace.as_ref().map(|input| input.read(&at("replace")));
         Ok(Audio {

@@ -7,15 +7,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    media::{InputLocation, value},
+    media::{ERASED, InputLocation, value},
     problem::Problem,
 };
 
 /// Overlays an image on the video.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Watermark")]
-pub(super) struct WatermarkBody {
+#[oai(rename = "Watermark", skip_serializing_if_is_none)]
+pub(crate) struct WatermarkBody {
     /// PNG, JPEG or WebP.
     image: InputLocation,
     /// `top_left`, `top`, `top_right`, `left`, `center`, `right`, `bottom_left`, `bottom` or
@@ -31,7 +31,25 @@ pub(super) struct WatermarkBody {
     end: Option<Any<Value>>,
 }
 
+impl From<&Watermark> for WatermarkBody {
+    fn from(watermark: &Watermark) -> Self {
+        Self {
+            image: InputLocation::from(&watermark.image),
+            position: Some(value::name_of(&watermark.position)),
+            opacity: watermark.opacity,
+            scale: watermark.scale,
+            margin: watermark.margin,
+            start: watermark.start.map(value::seconds),
+            end: watermark.end.map(value::seconds),
+        }
+    }
+}
+
 impl WatermarkBody {
+    pub(super) const fn input_mut(&mut self) -> &mut InputLocation {
+        &mut self.image
+    }
+
     pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Watermark, Problem> {
         Ok(Watermark {
             image: self.image.read(&at("image"))?,
@@ -48,8 +66,8 @@ impl WatermarkBody {
 /// Draws text on the video.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Text")]
-pub(super) struct TextBody {
+#[oai(rename = "Text", skip_serializing_if_is_none)]
+pub(crate) struct TextBody {
     text: String,
     /// One of the positions of `watermark`.
     position: Option<String>,
@@ -61,6 +79,20 @@ pub(super) struct TextBody {
     margin: Option<u32>,
     start: Option<Any<Value>>,
     end: Option<Any<Value>>,
+}
+
+impl From<&Text> for TextBody {
+    fn from(text: &Text) -> Self {
+        Self {
+            text: text.text.as_ref().map_or_else(|| ERASED.to_owned(), Clone::clone),
+            position: Some(value::name_of(&text.position)),
+            size: text.size,
+            color: text.color.as_ref().map(value::name_of),
+            margin: text.margin,
+            start: text.start.map(value::seconds),
+            end: text.end.map(value::seconds),
+        }
+    }
 }
 
 impl TextBody {
@@ -80,8 +112,8 @@ impl TextBody {
 /// Adds subtitles: burned into the video, as a stream, or as a file next to the output.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Subtitles")]
-pub(super) struct SubtitlesBody {
+#[oai(rename = "Subtitles", skip_serializing_if_is_none)]
+pub(crate) struct SubtitlesBody {
     /// SRT, ASS or WebVTT; a stream of the job's input if absent.
     input: Option<InputLocation>,
     /// `burn` (the default), `embed` or `sidecar` (WebVTT).
@@ -90,7 +122,21 @@ pub(super) struct SubtitlesBody {
     language: Option<String>,
 }
 
+impl From<&Subtitles> for SubtitlesBody {
+    fn from(subtitles: &Subtitles) -> Self {
+        Self {
+            input: subtitles.input.as_ref().map(InputLocation::from),
+            mode: Some(value::name_of(&subtitles.mode)),
+            language: subtitles.language.clone(),
+        }
+    }
+}
+
 impl SubtitlesBody {
+    pub(super) const fn input_mut(&mut self) -> Option<&mut InputLocation> {
+        self.input.as_mut()
+    }
+
     pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Subtitles, Problem> {
         let input = self.input.as_ref().map(|input| input.read(&at("input")));
         Ok(Subtitles {

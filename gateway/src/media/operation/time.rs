@@ -4,7 +4,7 @@ use ffapi_domain::{
 };
 use poem_openapi::{Object, types::Any};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     media::{InputLocation, value},
@@ -14,11 +14,21 @@ use crate::{
 /// Keeps a section: `start` and either `duration` or `end`, in seconds or `[HH:]MM:SS.mmm`.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Trim")]
-pub(super) struct TrimBody {
+#[oai(rename = "Trim", skip_serializing_if_is_none)]
+pub(crate) struct TrimBody {
     start: Option<Any<Value>>,
     duration: Option<Any<Value>>,
     end: Option<Any<Value>>,
+}
+
+impl From<&Trim> for TrimBody {
+    fn from(trim: &Trim) -> Self {
+        Self {
+            start: Some(value::seconds(trim.start)),
+            duration: None,
+            end: trim.end.map(value::seconds),
+        }
+    }
 }
 
 impl TrimBody {
@@ -40,10 +50,16 @@ impl TrimBody {
 /// Speeds up or slows down video and audio; the audio keeps its pitch.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Speed")]
-pub(super) struct SpeedBody {
+#[oai(rename = "Speed", skip_serializing_if_is_none)]
+pub(crate) struct SpeedBody {
     /// 0.1 to 100; 2 is twice as fast.
     factor: f64,
+}
+
+impl From<&Speed> for SpeedBody {
+    fn from(speed: &Speed) -> Self {
+        Self { factor: speed.factor }
+    }
 }
 
 impl SpeedBody {
@@ -55,13 +71,23 @@ impl SpeedBody {
 /// Appends other files, fitted to the size, frame rate and audio format so far.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Concat")]
-pub(super) struct ConcatBody {
+#[oai(rename = "Concat", skip_serializing_if_is_none)]
+pub(crate) struct ConcatBody {
     /// 1 to 20 locations.
     inputs: Vec<InputLocation>,
 }
 
+impl From<&Concat> for ConcatBody {
+    fn from(concat: &Concat) -> Self {
+        Self { inputs: concat.inputs.iter().map(InputLocation::from).collect() }
+    }
+}
+
 impl ConcatBody {
+    pub(super) fn inputs_mut(&mut self) -> impl Iterator<Item = &mut InputLocation> {
+        self.inputs.iter_mut()
+    }
+
     pub(super) fn read(self, at: impl Fn(&str) -> String) -> Result<Concat, Problem> {
         let inputs = self.inputs.iter().enumerate();
         let inputs = inputs.map(|(n, input)| input.read(&at(&format!("inputs/{n}"))));
@@ -72,12 +98,22 @@ impl ConcatBody {
 /// Selects streams of the input; without it, the best video and the best audio stream are used.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Tracks")]
-pub(super) struct TracksBody {
+#[oai(rename = "Tracks", skip_serializing_if_is_none)]
+pub(crate) struct TracksBody {
     /// Each a number from 0, a language like `en`, or `all`.
     audio: Option<Vec<Any<Value>>>,
     /// Each a number from 0, a language like `en`, or `all`; they become streams of the output.
     subtitles: Option<Vec<Any<Value>>>,
+}
+
+impl From<&Tracks> for TracksBody {
+    fn from(tracks: &Tracks) -> Self {
+        let picks = |picks: &Vec<Pick>| picks.iter().map(|pick| Any(json!(pick))).collect();
+        Self {
+            audio: tracks.audio.as_ref().map(picks),
+            subtitles: tracks.subtitles.as_ref().map(picks),
+        }
+    }
 }
 
 impl TracksBody {

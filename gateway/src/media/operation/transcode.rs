@@ -8,8 +8,8 @@ use crate::{media::value, problem::Problem};
 /// Chooses codecs and their settings; what is absent is inferred from the output name.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Transcode")]
-pub(super) struct TranscodeBody {
+#[oai(rename = "Transcode", skip_serializing_if_is_none)]
+pub(crate) struct TranscodeBody {
     /// `h264`, `hevc`, `vp8`, `vp9`, `av1`, `prores`, `gif`, `mjpeg`, `png`, `webp`, `copy` or
     /// `none`.
     video_codec: Option<String>,
@@ -41,6 +41,29 @@ pub(super) struct TranscodeBody {
     keyframe_interval: Option<u32>,
     /// Overrides the container that the output name implies.
     container: Option<String>,
+}
+
+impl From<&Transcode> for TranscodeBody {
+    fn from(transcode: &Transcode) -> Self {
+        Self {
+            video_codec: transcode.video_codec.map(|codec| codec.as_str().to_owned()),
+            audio_codec: transcode.audio_codec.map(|codec| codec.as_str().to_owned()),
+            crf: transcode.crf,
+            video_bitrate: transcode.video_bitrate.map(value::bits),
+            max_bitrate: transcode.max_bitrate.map(value::bits),
+            audio_bitrate: transcode.audio_bitrate.map(value::bits),
+            two_pass: transcode.two_pass.then_some(true),
+            target_vmaf: transcode.target_vmaf,
+            preset: transcode.preset.map(|preset| preset.as_str().to_owned()),
+            profile: transcode.profile.clone(),
+            pixel_format: transcode.pixel_format.clone(),
+            width: transcode.width,
+            height: transcode.height,
+            fps: transcode.millifps.map(value::fps),
+            keyframe_interval: transcode.keyframe_interval,
+            container: transcode.container.map(|container| container.as_str().to_owned()),
+        }
+    }
 }
 
 impl TranscodeBody {

@@ -9,12 +9,18 @@ use crate::{media::value, problem::Problem};
 /// Scales the video; a missing side follows from the aspect ratio. Pixels become square.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Scale")]
-pub(super) struct ScaleBody {
+#[oai(rename = "Scale", skip_serializing_if_is_none)]
+pub(crate) struct ScaleBody {
     width: Option<u32>,
     height: Option<u32>,
     /// `fit` (inside the box), `fill` (covering the box and cropped to it) or `stretch`.
     mode: Option<String>,
+}
+
+impl From<&Scale> for ScaleBody {
+    fn from(scale: &Scale) -> Self {
+        Self { width: scale.width, height: scale.height, mode: Some(value::name_of(&scale.mode)) }
+    }
 }
 
 impl ScaleBody {
@@ -27,8 +33,8 @@ impl ScaleBody {
 /// Crops the video to a rectangle.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Crop")]
-pub(super) struct CropBody {
+#[oai(rename = "Crop", skip_serializing_if_is_none)]
+pub(crate) struct CropBody {
     #[serde(default)]
     #[oai(default)]
     x: u32,
@@ -37,6 +43,12 @@ pub(super) struct CropBody {
     y: u32,
     width: u32,
     height: u32,
+}
+
+impl From<&Crop> for CropBody {
+    fn from(crop: &Crop) -> Self {
+        Self { x: crop.x, y: crop.y, width: crop.width, height: crop.height }
+    }
 }
 
 impl CropBody {
@@ -48,12 +60,19 @@ impl CropBody {
 /// Centres the video in a larger frame.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Pad")]
-pub(super) struct PadBody {
+#[oai(rename = "Pad", skip_serializing_if_is_none)]
+pub(crate) struct PadBody {
     width: u32,
     height: u32,
     /// `#RRGGBB`, `#RRGGBBAA` or a name; black if absent.
     color: Option<String>,
+}
+
+impl From<&Pad> for PadBody {
+    fn from(pad: &Pad) -> Self {
+        let color = pad.color.as_ref().map(value::name_of);
+        Self { width: pad.width, height: pad.height, color }
+    }
 }
 
 impl PadBody {
@@ -66,10 +85,16 @@ impl PadBody {
 /// Rotates the video clockwise.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Rotate")]
-pub(super) struct RotateBody {
+#[oai(rename = "Rotate", skip_serializing_if_is_none)]
+pub(crate) struct RotateBody {
     /// Any angle; negative is counterclockwise. Uncovered corners are black.
     degrees: f64,
+}
+
+impl From<&Rotate> for RotateBody {
+    fn from(rotate: &Rotate) -> Self {
+        Self { degrees: rotate.degrees }
+    }
 }
 
 impl RotateBody {
@@ -81,10 +106,16 @@ impl RotateBody {
 /// Mirrors the video.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Flip")]
-pub(super) struct FlipBody {
+#[oai(rename = "Flip", skip_serializing_if_is_none)]
+pub(crate) struct FlipBody {
     /// `horizontal`, `vertical` or `both`.
     axis: String,
+}
+
+impl From<&Flip> for FlipBody {
+    fn from(flip: &Flip) -> Self {
+        Self { axis: value::name_of(&flip.axis) }
+    }
 }
 
 impl FlipBody {
@@ -96,9 +127,15 @@ impl FlipBody {
 /// Converts the video to a constant frame rate by repeating and dropping frames.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Fps")]
-pub(super) struct FpsBody {
+#[oai(rename = "Fps", skip_serializing_if_is_none)]
+pub(crate) struct FpsBody {
     fps: f64,
+}
+
+impl From<&Fps> for FpsBody {
+    fn from(fps: &Fps) -> Self {
+        Self { fps: value::fps(fps.millifps) }
+    }
 }
 
 impl FpsBody {
@@ -110,8 +147,8 @@ impl FpsBody {
 /// Applies a video filter.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "Filter")]
-pub(super) struct FilterBody {
+#[oai(rename = "Filter", skip_serializing_if_is_none)]
+pub(crate) struct FilterBody {
     /// `denoise`, `deinterlace`, `stabilize`, `sharpen`, `blur`, `brightness`, `contrast`,
     /// `saturation`, `hue`, `eq` or `tonemap`.
     name: String,
@@ -124,12 +161,25 @@ pub(super) struct FilterBody {
 /// Parameters of `eq`.
 #[derive(Debug, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
-#[oai(rename = "EqParams")]
-struct EqBody {
+#[oai(rename = "EqParams", skip_serializing_if_is_none)]
+pub(crate) struct EqBody {
     brightness: Option<f64>,
     contrast: Option<f64>,
     saturation: Option<f64>,
     gamma: Option<f64>,
+}
+
+impl From<&Filter> for FilterBody {
+    fn from(filter: &Filter) -> Self {
+        let Filter { brightness, contrast, saturation, gamma, .. } = *filter;
+        let params = EqBody { brightness, contrast, saturation, gamma };
+        let given = [brightness, contrast, saturation, gamma].iter().any(Option::is_some);
+        Self {
+            name: value::name_of(&filter.name),
+            strength: filter.strength,
+            params: given.then_some(params),
+        }
+    }
 }
 
 impl FilterBody {

@@ -257,6 +257,8 @@ async fn an_estimate_is_learned_from_past_jobs() {
     assert_eq!(guess.json["minutes_charged"], 0.09, "5.3 s of video");
     assert_eq!(guess.json["plan"]["video"]["height"], 180);
     let made = done(&stack, "/convert", body).await.json;
+    // The job shows the plan that it followed.
+    assert_eq!(made["plan"]["video"], guess.json["plan"]["video"]);
     let size = made["outputs"][0]["size"].as_f64().unwrap();
     // The estimate for the same job is good once its duration is recorded.
     let estimate = async || stack.post("/estimate", &question).await.json;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ffapi_domain::{
     job::{FailureCode, StreamSummary},
-    media::{Effort, FactsLimits, MAX_FILES, MediaRequest, Micros},
+    media::{DryRun, Effort, FactsLimits, JobPlan, MAX_FILES, MediaRequest, Micros},
 };
 use serde_json::Value;
 
@@ -34,6 +34,8 @@ const MAX_JSON_VALUES: usize = 400_000;
 
 /// Bytes of JSON of a plan, and of the result of a job with output files: notes and scores.
 const MAX_RESULT: usize = 1024 * 1024;
+/// Bytes of JSON of a plan that is kept with its job: lists of chapters make one long.
+const MAX_KEPT_PLAN: usize = 64 * 1024;
 /// Bytes of JSON of the result of a probe job, which costs nothing: the facts and the notes.
 const MAX_PROBE_RESULT: usize = 320 * 1024;
 
@@ -56,10 +58,10 @@ impl ChildMessage {
             }
             Self::Needs(needs) => Self::Needs(check_needs(needs)?),
             Self::Facts(facts) => Self::Facts(Box::new(facts.within(FactsLimits::OF_UPLOAD))),
-            Self::WouldDo(value) => {
-                let value = json(value)?;
-                check_size("plan", &value, MAX_RESULT)?;
-                Self::WouldDo(value)
+            Self::WouldDo(dry_run) => {
+                check_plan(&dry_run.plan)?;
+                let effort = check_effort(dry_run.effort)?;
+                Self::WouldDo(Box::new(DryRun { effort, ..*dry_run }))
             }
             Self::Progress(progress) => Self::Progress(check_progress(progress)?),
             Self::Log { level, line } => {
@@ -75,20 +77,28 @@ impl ChildMessage {
                 Self::Failed { code, message: printable(&message, MAX_ERROR_LENGTH) }
             }
             // Sent before any input is read, or not used.
-            other @ (Self::Capabilities(_)
-            | Self::Planned(_)
-            | Self::PlannedStream(_)
-            | Self::Working) => other,
+            other @ (Self::Capabilities(_) | Self::Working) => other,
         })
     }
 }
 
 impl Report {
-    /// Checks that the result is not larger than that of any job of this kind.
+    /// The plan that was followed, as JSON that every reader accepts; none if it is too large to be kept
+    /// with the job.
+    pub fn kept_plan(&self) -> Option<Value> {
+        let plan = json(serde_json::to_value(self.plan.as_ref()?).ok()?).ok()?;
+        check_size("plan", &plan, MAX_KEPT_PLAN).is_ok().then_some(plan)
+    }
+
+    /// Checks that the result is not larger than that of any job of this kind, and that the plan is one of
+    /// this kind.
     ///
     /// # Errors
-    /// When it is larger.
+    /// When one is not.
     pub fn check_result_of(&self, request: &MediaRequest) -> Checked<()> {
+        if self.plan.as_ref().is_some_and(|plan| plan.kind() != request.kind()) {
+            return violation("its plan is that of a job of another kind");
+        }
         let max = match request {
             MediaRequest::Probe(_) => MAX_PROBE_RESULT,
             // Values of every frame; such a job is charged.
@@ -197,7 +207,13 @@ fn check_report(report: Report) -> Checked<Report> {
         result: report.result.map(json).transpose()?,
         effort: check_effort(report.effort)?,
         frames: report.frames,
+        plan: report.plan,
     })
+}
+
+/// Checks that every reader accepts a plan, and that none of the engine is larger.
+fn check_plan(plan: &JobPlan) -> Checked<()> {
+    check_size("plan", &json(serde_json::to_value(plan).unwrap_or_default())?, MAX_RESULT)
 }
 
 fn check_file(file: VerifiedFile) -> Checked<VerifiedFile> {
@@ -267,7 +283,7 @@ mod tests {
 
     use ffapi_domain::{
         Personal,
-        media::{MediaFacts, Probe},
+        media::{Capabilities, Convert, MediaFacts, Overwrite, Pool, Probe},
     };
     use serde_json::json;
 
@@ -276,7 +292,10 @@ mod tests {
     #[test]
     fn a_name_with_a_meaning_for_the_decoder_is_rejected_before_it_is_decoded() {
         let text = "[".repeat(100) + &"]".repeat(100);
-        let message = ChildMessage::WouldDo(json!({ "$serde_json::private::RawValue": text }));
+        let result = Some(json!({ "$serde_json::private::RawValue": text }));
+        let effort = Effort::default();
+        let message =
+            ChildMessage::Done(Report { files: vec![], result, frames: 0, effort, plan: None });
         let bytes = rmp_serde::to_vec_named(&message).unwrap();
         assert!(crate::protocol::decode_from_child(&bytes).is_err());
     }
@@ -288,6 +307,7 @@ mod tests {
             result: None,
             frames: 1,
             effort: Effort::default(),
+            plan: None,
         })
     }
 
@@ -332,11 +352,11 @@ mod tests {
             assert!(ChildMessage::Progress(progress(bad, 1.0)).checked().is_err(), "{bad}");
             assert!(ChildMessage::Progress(progress(1.0, bad)).checked().is_err(), "{bad}");
             let effort = Effort { amount: bad, ..Effort::default() };
-            let report = Report { files: vec![], result: None, frames: 0, effort };
+            let report = Report { files: vec![], result: None, frames: 0, effort, plan: None };
             assert!(ChildMessage::Done(report).checked().is_err(), "{bad}");
             let file = VerifiedFile::named("a".to_owned(), Some(bad));
             let effort = Effort::default();
-            let report = Report { files: vec![file], result: None, frames: 0, effort };
+            let report = Report { files: vec![file], result: None, frames: 0, effort, plan: None };
             assert!(ChildMessage::Done(report).checked().is_err(), "{bad}");
         }
         let needs = |charged| ChildMessage::Needs(Needs { charged, bytes: 0, folders: vec![] });
@@ -418,13 +438,48 @@ mod tests {
     fn the_size_of_a_result_is_limited_by_the_kind_of_job() {
         let of = |bytes: usize| {
             let result = Some(Value::String("x".repeat(bytes)));
-            Report { files: vec![], result, frames: 0, effort: Effort::default() }
+            Report { files: vec![], result, frames: 0, effort: Effort::default(), plan: None }
         };
         let probe = MediaRequest::Probe(Probe { input: Personal::Erased });
         assert!(of(MAX_PROBE_RESULT - 2).check_result_of(&probe).is_ok());
         assert!(of(MAX_PROBE_RESULT).check_result_of(&probe).is_err());
-        let plan = |bytes| ChildMessage::WouldDo(Value::String("x".repeat(bytes))).checked();
-        assert!(plan(MAX_RESULT - 2).is_ok() && plan(MAX_RESULT).is_err());
+    }
+
+    /// The plan of a conversion with a tag of so many bytes.
+    fn plan_with_tag(bytes: usize) -> JobPlan {
+        let request = Convert {
+            input: Personal::Erased,
+            output: Personal::Clear("local://a.mp4".parse().unwrap()),
+            operations: vec![],
+            overwrite: Overwrite::Fail,
+        };
+        let mut plan =
+            ffapi_domain::media::plan(&request, None, &Capabilities::everything()).unwrap();
+        plan.tags.insert("title".to_owned(), "x".repeat(bytes));
+        JobPlan::Convert(Box::new(plan))
+    }
+
+    #[test]
+    fn the_size_of_a_plan_is_limited() {
+        let dry_run = |bytes| {
+            let (plan, effort) = (plan_with_tag(bytes), Effort::default());
+            let dry_run = DryRun { plan, passes: None, pool: Pool::Cpu, effort };
+            ChildMessage::WouldDo(Box::new(dry_run)).checked()
+        };
+        assert!(dry_run(MAX_RESULT / 2).is_ok() && dry_run(MAX_RESULT).is_err());
+        let kept = |bytes| {
+            let (plan, effort) = (Some(plan_with_tag(bytes)), Effort::default());
+            Report { files: vec![], result: None, frames: 0, effort, plan }.kept_plan()
+        };
+        assert!(kept(MAX_KEPT_PLAN / 2).is_some() && kept(MAX_KEPT_PLAN).is_none());
+    }
+
+    #[test]
+    fn the_plan_of_another_kind_of_job_is_rejected() {
+        let (plan, effort) = (Some(plan_with_tag(1)), Effort::default());
+        let report = Report { files: vec![], result: None, frames: 0, effort, plan };
+        let probe = MediaRequest::Probe(Probe { input: Personal::Erased });
+        assert!(report.check_result_of(&probe).is_err());
     }
 
     #[test]

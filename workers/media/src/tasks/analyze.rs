@@ -55,7 +55,7 @@ pub(crate) fn analyze(request: &Analyze, work: &Work<'_>) -> Result<Report, Medi
         packets(request, work, primary, &heartbeat, &mut result)?;
     }
     reporter.report();
-    Ok(Report { files: vec![], result: Some(Value::Object(result)), frames: 0, effort })
+    Ok(Report { files: vec![], result: Some(Value::Object(result)), frames: 0, effort, plan: None })
 }
 
 fn measure(

@@ -1,7 +1,9 @@
 mod output;
 mod texts;
 
-use ffapi_domain::media::{Convert, Effort, MediaFacts, Plan, assign_pool, footprint_of_plan};
+use ffapi_domain::media::{
+    Convert, Effort, JobPlan, MediaFacts, Plan, assign_pool, footprint_of_plan,
+};
 
 use self::{
     output::encode,
@@ -32,7 +34,6 @@ pub(crate) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
         say(ChildMessage::Facts(Box::new(primary.clone())));
     }
     let mut plan = resolve_plan(request, &facts, work)?;
-    say(ChildMessage::Planned(Box::new(plan.clone())));
     let effort = Effort::of_plan(&plan, facts.first());
     let task = TaskCharge {
         charged: effort.charged,
@@ -59,6 +60,7 @@ pub(crate) fn convert(request: &Convert, work: &Work<'_>) -> Result<Report, Medi
         result: result(&plan.notes, quality, work),
         frames: expected.frames,
         effort,
+        plan: Some(JobPlan::Convert(Box::new(plan))),
     })
 }
 

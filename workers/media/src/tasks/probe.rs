@@ -58,5 +58,6 @@ pub(crate) fn probe(work: &Work<'_>) -> Result<Report, MediaError> {
         result: Some(result),
         frames: packets,
         effort: ffapi_domain::media::Effort::of_probe(),
+        plan: None,
     })
 }

@@ -10,8 +10,8 @@ mod stream_pipeline;
 use std::{fs, path::Path, thread, time::Duration};
 
 use ffapi_domain::media::{
-    Effort, MediaFacts, Metric, Pool, Poster, Sprite, Stream, StreamPlan, footprint_of_frames,
-    footprint_of_stream, plan_stream,
+    Effort, JobPlan, MediaFacts, Metric, Pool, Poster, Sprite, Stream, StreamPlan,
+    footprint_of_frames, footprint_of_stream, plan_stream,
 };
 use serde_json::{Map, Value, json};
 
@@ -45,7 +45,6 @@ pub(crate) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         crate::pipeline::context::primary_facts(&facts)?.clone(),
     )));
     let plan = resolve_plan(request, &context, &facts, work)?;
-    (work.say)(ChildMessage::PlannedStream(Box::new(plan.clone())));
     let effort = Effort::of_stream(&plan, facts.first());
     let task = TaskCharge {
         charged: effort.charged,
@@ -90,6 +89,7 @@ pub(crate) fn stream(request: &Stream, work: &Work<'_>) -> Result<Report, MediaE
         result: result(&plan, work, &encoded, outputs.metrics)?,
         frames: encoded.iter().map(|output| output.frames).max().unwrap_or(0),
         effort,
+        plan: Some(JobPlan::Stream(Box::new(plan))),
     })
 }
 

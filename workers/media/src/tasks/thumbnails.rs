@@ -5,8 +5,8 @@ use std::path::Path;
 use ffapi_domain::{
     job::FailureCode,
     media::{
-        Convert, Effort, Fps, Operation, Scale, ScaleMode, ThumbnailMode, Thumbnails, Transcode,
-        Trim, footprint_of_frames,
+        Convert, Effort, Fps, JobPlan, Operation, Scale, ScaleMode, ThumbnailMode, Thumbnails,
+        Transcode, Trim, footprint_of_frames,
     },
 };
 
@@ -76,6 +76,7 @@ pub(crate) fn thumbnails(request: &Thumbnails, work: &Work<'_>) -> Result<Report
         result: None,
         frames: count as u64,
         effort: Effort::of_thumbnails(request, extractor.renderer.plan()),
+        plan: Some(JobPlan::Thumbnails(extractor.renderer.plan().clone())),
     })
 }
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 use ffapi_domain::{
     Personal,
     media::{
-        Caption, MediaRequest, Metric, Overwrite, Packaging, Poster, Preset, SegmentFormat,
-        SegmentLayout, Sprite, Stream, Variant, VideoCodec,
+        Caption, JobPlan, MediaRequest, Metric, Overwrite, Packaging, Poster, Preset,
+        SegmentFormat, SegmentLayout, Sprite, Stream, Variant, VideoCodec,
     },
 };
 use ffapi_media::protocol::ChildMessage;
@@ -452,11 +452,9 @@ fn poster_sprite_and_metrics_are_part_of_the_stream() {
 fn the_ladder_follows_the_complexity_of_the_video() {
     let caps = |slot: &Slot| {
         let messages = slot.run(MediaRequest::Stream(request(Packaging::Hls)), "output.");
-        let planned = messages.iter().find_map(|message| match message {
-            ChildMessage::PlannedStream(plan) => Some(plan.clone()),
-            _ => None,
-        });
-        let plan = planned.unwrap();
+        let Some(JobPlan::Stream(plan)) = report(&messages).plan.clone() else {
+            panic!("a stream has the plan of a stream")
+        };
         (plan.renditions[0].video.quality.max_bitrate.unwrap(), plan.renditions.len(), plan.notes)
     };
     // One colour throughout is the easiest to encode, and noise the hardest.

@@ -1,0 +1,88 @@
+//! Plans as they are shown: with times in seconds.
+
+mod audio;
+mod convert;
+mod filter;
+mod stills;
+mod stream;
+mod video;
+
+use ffapi_domain::media::{JobPlan, Source, Window};
+use poem_openapi::{Object, Union};
+
+use self::{convert::ConvertPlan, stills::ThumbnailsPlan, stream::StreamPlan};
+use super::value::{micros_as_seconds, name_of};
+
+/// What a job does: what its request leaves open is decided.
+#[derive(Debug, Union)]
+#[oai(rename = "Plan", one_of)]
+pub(crate) enum PlanBody {
+    /// Of a `convert` job.
+    Convert(Box<ConvertPlan>),
+    /// Of a `stream` job.
+    Stream(Box<StreamPlan>),
+    /// Of a `thumbnails` job.
+    Thumbnails(ThumbnailsPlan),
+    /// Of an `analyze` job.
+    Analyze(AnalyzePlan),
+    /// Of a `probe` job.
+    Probe(ProbePlan),
+}
+
+/// The plan of an `analyze` job.
+#[derive(Debug, Object)]
+pub(crate) struct AnalyzePlan {
+    /// What is measured.
+    metrics: Vec<String>,
+}
+
+/// The plan of a `probe` job: nothing is decided.
+#[derive(Debug, Object)]
+pub(crate) struct ProbePlan {}
+
+/// A stream of an input.
+#[derive(Debug, Object)]
+#[oai(rename = "PlanSource")]
+pub(crate) struct SourceBody {
+    /// Index of the input; 0 is the job's own.
+    input: usize,
+    /// Index of the stream in the input.
+    stream: u32,
+}
+
+/// A part of the duration.
+#[derive(Debug, Object)]
+#[oai(rename = "PlanWindow", skip_serializing_if_is_none)]
+pub(crate) struct WindowBody {
+    /// Seconds, inclusive.
+    start: f64,
+    /// Seconds, exclusive; the rest if absent.
+    end: Option<f64>,
+}
+
+impl From<&JobPlan> for PlanBody {
+    fn from(plan: &JobPlan) -> Self {
+        match plan {
+            JobPlan::Convert(plan) => Self::Convert(Box::new(plan.as_ref().into())),
+            JobPlan::Stream(plan) => Self::Stream(Box::new(plan.as_ref().into())),
+            JobPlan::Thumbnails(plan) => Self::Thumbnails(plan.into()),
+            JobPlan::Analyze { metrics } => {
+                let metrics = metrics.iter().map(name_of).collect();
+                Self::Analyze(AnalyzePlan { metrics })
+            }
+            JobPlan::Probe {} => Self::Probe(ProbePlan {}),
+        }
+    }
+}
+
+impl From<Source> for SourceBody {
+    fn from(source: Source) -> Self {
+        Self { input: source.input, stream: source.stream }
+    }
+}
+
+impl From<Window> for WindowBody {
+    fn from(window: Window) -> Self {
+        Self { start: micros_as_seconds(window.start), end: window.end.map(micros_as_seconds) }
+    }
+}
