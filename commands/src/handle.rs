@@ -6,7 +6,7 @@ use std::{
 use ffapi_domain::{Decider, Personal};
 use ffapi_nats::{
     Actor, AppendError, AppendRequest, Codec, CodecError, Decision, Log, LogError, PageLimits,
-    Position, Snapshot, failpoint, personal, subject,
+    Snapshot, failpoint, personal, subject,
     trace::{self, TraceContext},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     cache::{Cache, Loaded},
     metrics,
+    outcome::{Appended, CommandOutcome},
     write_locks::WriteLocks,
 };
 
@@ -56,17 +57,6 @@ impl Caller {
     }
 }
 
-/// The outcome of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CommandOutcome {
-    /// Log position of the aggregate's newest event.
-    pub position: Position,
-    /// Number of the aggregate's events.
-    pub version: u64,
-    /// False if the command changed nothing because it was already in effect.
-    pub changed: bool,
-}
-
 /// One aggregate's decisions, oldest first, each with its stream sequence.
 pub type History<E> = Vec<(u64, Decision<E>)>;
 
@@ -97,6 +87,9 @@ pub enum HandleError<R: std::error::Error> {
         max: usize,
     },
 }
+
+/// The state after an append, and what was appended.
+type AfterAppend<D> = (Loaded<<D as Decider>::State>, Decision<<D as Decider>::Event>);
 
 /// Everything that handling needs in addition to the command itself.
 struct Target<'a> {
@@ -145,7 +138,7 @@ impl Commands {
         id: &str,
         caller: &Caller,
         command: D::Command,
-    ) -> Result<CommandOutcome, HandleError<D::Rejection>>
+    ) -> Result<CommandOutcome<D>, HandleError<D::Rejection>>
     where
         D: Decider,
         D::Event: Serialize + DeserializeOwned,
@@ -165,7 +158,7 @@ impl Commands {
         caller: &Caller,
         command: D::Command,
         version: Option<u64>,
-    ) -> Result<CommandOutcome, HandleError<D::Rejection>>
+    ) -> Result<CommandOutcome<D>, HandleError<D::Rejection>>
     where
         D: Decider,
         D::Event: Serialize + DeserializeOwned,
@@ -194,7 +187,7 @@ impl Commands {
         target: &Target<'_>,
         command: D::Command,
         version: Option<u64>,
-    ) -> Result<CommandOutcome, HandleError<D::Rejection>>
+    ) -> Result<CommandOutcome<D>, HandleError<D::Rejection>>
     where
         D: Decider,
         D::Event: Serialize + DeserializeOwned,
@@ -220,13 +213,12 @@ impl Commands {
             }
             let events = outcome.map_err(HandleError::Rejected)?;
             if events.is_empty() {
-                return Ok(self.handled(&loaded, 0, false));
+                return Ok(CommandOutcome::new(self.epoch(), loaded, None));
             }
-            let count = events.len();
-            if let Some(after) = self.append::<D>(target, &loaded, events).await? {
-                let handled = self.handled(&after, count, true);
-                self.cache.put(&target.subject, after);
-                return Ok(handled);
+            if let Some((after, decision)) = self.append::<D>(target, &loaded, events).await? {
+                self.cache.put(&target.subject, after.clone());
+                let appended = Appended { previous: loaded.sequence, decision };
+                return Ok(CommandOutcome::new(self.epoch(), after, Some(appended)));
             }
             metrics::retried();
             match &guard {
@@ -372,13 +364,13 @@ impl Commands {
         }))
     }
 
-    /// Appends a decision; `None` on conflict.
+    /// Appends a decision; returns the state after it and the decision, or `None` on conflict.
     async fn append<D>(
         &self,
         target: &Target<'_>,
         loaded: &Loaded<D::State>,
         events: Vec<D::Event>,
-    ) -> Result<Option<Loaded<D::State>>, HandleError<D::Rejection>>
+    ) -> Result<Option<AfterAppend<D>>, HandleError<D::Rejection>>
     where
         D: Decider,
         D::Event: Serialize,
@@ -406,18 +398,15 @@ impl Commands {
         let outcome = self.log.append(request).await;
         failpoint::hit(format_args!("commands.after_append.{}", D::CATEGORY));
         match outcome {
-            Ok(sequence) => Ok(Some(Loaded { state, sequence, version })),
+            Ok(sequence) => Ok(Some((Loaded { state, sequence, version }, decision))),
             Err(AppendError::Conflict) => Ok(None),
             Err(AppendError::TooLarge { size, max }) => Err(HandleError::TooLarge { size, max }),
             Err(AppendError::Log(error)) => Err(error.into()),
         }
     }
 
-    fn handled<S>(&self, loaded: &Loaded<S>, events: usize, changed: bool) -> CommandOutcome {
-        let index = u32::try_from(events.saturating_sub(1)).unwrap_or(u32::MAX);
-        let epoch = self.log.identity().epoch;
-        let position = Position { epoch, sequence: loaded.sequence, index };
-        CommandOutcome { position, version: loaded.version, changed }
+    fn epoch(&self) -> u32 {
+        self.log.identity().epoch
     }
 }
 

@@ -4,7 +4,9 @@ mod cache;
 mod handle;
 mod later_outputs;
 mod metrics;
+mod outcome;
 mod write_locks;
 
-pub use handle::{Caller, CommandOutcome, Commands, HandleError, History};
+pub use handle::{Caller, Commands, HandleError, History};
 pub use later_outputs::{LaterOutputs, output_name_id};
+pub use outcome::{Appended, CommandOutcome};

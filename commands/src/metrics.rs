@@ -3,6 +3,7 @@
 
 use std::{fmt, sync::LazyLock, time::Duration};
 
+use ffapi_domain::Decider;
 use opentelemetry::{
     KeyValue, global,
     metrics::{Counter, Histogram},
@@ -56,10 +57,10 @@ pub(crate) fn prepare() {
     INSTRUMENTS.retries.add(0, &[]);
 }
 
-pub(crate) fn handled<R: std::error::Error>(
+pub(crate) fn handled<D: Decider>(
     aggregate: &'static str,
     time: Duration,
-    outcome: &Result<CommandOutcome, HandleError<R>>,
+    outcome: &Result<CommandOutcome<D>, HandleError<D::Rejection>>,
 ) {
     if let Err(HandleError::Rejected(rejection)) = outcome {
         let labels =
@@ -71,12 +72,12 @@ pub(crate) fn handled<R: std::error::Error>(
     INSTRUMENTS.durations.record(time.as_secs_f64(), &labels);
 }
 
-pub(crate) const fn outcome_name<R: std::error::Error>(
-    outcome: &Result<CommandOutcome, HandleError<R>>,
+pub(crate) const fn outcome_name<D: Decider>(
+    outcome: &Result<CommandOutcome<D>, HandleError<D::Rejection>>,
 ) -> &'static str {
     match outcome {
-        Ok(CommandOutcome { changed: true, .. }) => "accepted",
-        Ok(CommandOutcome { changed: false, .. }) => "unchanged",
+        Ok(CommandOutcome { appended: Some(_), .. }) => "accepted",
+        Ok(CommandOutcome { appended: None, .. }) => "unchanged",
         Err(HandleError::Rejected(_)) => "rejected",
         Err(HandleError::VersionMismatch(_)) => "version_mismatch",
         Err(HandleError::Contended) => "contended",

@@ -64,11 +64,32 @@ async fn a_command_returns_position_and_version() {
     let test_server = TestServer::new();
     let commands = test_server.commands().await;
     let handled = commands.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
-    assert_eq!((handled.version, handled.changed), (1, true));
+    assert_eq!((handled.version, handled.changed()), (1, true));
     assert_eq!(handled.position.to_string(), "1-1-0");
     let history = commands.history::<Key>("acme", "k1").await.unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!(history[0].1.tenant, "acme");
+}
+
+/// A creator of answers can fold them from outcomes: they are what a reader of the log finds.
+#[tokio::test]
+async fn an_outcome_is_what_the_log_holds_afterwards() {
+    let test_server = TestServer::new();
+    let commands = test_server.commands().await;
+    let created = commands.handle::<Key>("acme", "k1", &caller(), create()).await.unwrap();
+    let revoked = commands.handle::<Key>("acme", "k1", &caller(), revoke()).await.unwrap();
+    let again = commands.handle::<Key>("acme", "k1", &caller(), revoke()).await.unwrap();
+    assert_eq!(again.appended, None);
+    assert_eq!(again.position.sequence, revoked.position.sequence);
+    let reader = test_server.commands().await;
+    let state = reader.state::<Key>("acme", "k1").await.unwrap();
+    assert_eq!((&revoked.state, &again.state), (&state, &state));
+    assert!(matches!(created.state, KeyState::Active(_)));
+    let history = reader.history::<Key>("acme", "k1").await.unwrap();
+    let [created, revoked] =
+        [created, revoked].map(|outcome| (outcome.position.sequence, outcome.appended.unwrap()));
+    assert_eq!((created.1.previous, revoked.1.previous), (0, created.0));
+    assert_eq!(history, [(created.0, created.1.decision), (revoked.0, revoked.1.decision)]);
 }
 
 #[tokio::test]
@@ -96,7 +117,7 @@ async fn a_stale_fold_is_refreshed_before_it_decides() {
     two.handle::<Key>("acme", "k1", &caller(), revoke()).await.unwrap();
     // `one` still has the key as active in its cache.
     let again = one.handle::<Key>("acme", "k1", &caller(), revoke()).await.unwrap();
-    assert_eq!((again.version, again.changed), (2, false));
+    assert_eq!((again.version, again.changed()), (2, false));
     assert!(matches!(one.state::<Key>("acme", "k1").await.unwrap(), KeyState::Revoked(_)));
 }
 

@@ -118,7 +118,7 @@ impl Accounts {
         let handled =
             gateway.commands.handle_if::<Account>(name, name, &caller, command, version).await;
         let handled = handled.map_err(Problem::from)?;
-        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        gateway.credentials.reach(handled.position.sequence).await?;
         Ok(body::response(&gateway, &tenant).await?.position(handled.position))
     }
 
@@ -142,7 +142,7 @@ impl Accounts {
         }
         let caller = caller(principal, request);
         let position = reopen::reopen(&gateway, &caller, &tenant).await?;
-        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        gateway.credentials.reach(position.sequence).await?;
         Ok(body::response(&gateway, &tenant).await?.position(position))
     }
 
@@ -174,7 +174,7 @@ impl Accounts {
         let (shared, admin, erased) = (Arc::clone(&gateway), principal.clone(), tenant.clone());
         let erasing = async move { erase::erase(&shared, &admin, &caller, &erased).await };
         let position = uncancelled(erasing).await?;
-        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        gateway.credentials.reach(position.sequence).await?;
         Ok(body::response(&gateway, &tenant).await?.position(position))
     }
 }

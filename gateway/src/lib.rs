@@ -40,6 +40,7 @@ mod join_in_chunks;
 mod keys;
 mod live_workers;
 mod log_tail;
+mod log_view;
 mod media;
 mod metrics;
 mod openapi;

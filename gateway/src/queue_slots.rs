@@ -212,8 +212,8 @@ impl QueueSlots {
         let until = clock::now().plus(LEASE_DURATION);
         let command = QueueQuotaCommand::Lease { lease, least: count, most, until, limit };
         let (name, caller) = (tenant.as_str(), Caller::process("gateway"));
-        self.commands.handle::<QueueQuota>(name, name, &caller, command).await?;
-        let unspent = self.commands.state::<QueueQuota>(name, name).await?.slots(lease);
+        let leased = self.commands.handle::<QueueQuota>(name, name, &caller, command).await?;
+        let unspent = leased.state.slots(lease);
         leases.leases().push(Lease { id: lease, unspent, expires_at });
         Ok(())
     }

@@ -121,17 +121,16 @@ impl StorageHolds {
             settled: false,
             bytes: least,
         };
-        if let Err(error) = self.commands.handle::<StorageQuota>(name, name, caller, command).await
-        {
+        let held = self.commands.handle::<StorageQuota>(name, name, caller, command).await;
+        let held = held.inspect_err(|error| {
             // A rejected hold need not be released; after any other error it may exist.
             hold.settled = matches!(error, HandleError::Rejected(_));
             if hold.settled {
                 metrics::limit_reached(Limit::Storage);
             }
-            return Err(error);
-        }
+        })?;
         if let StorageNeed::UpTo(_) = need {
-            hold.bytes = self.commands.state::<StorageQuota>(name, name).await?.held(&thing);
+            hold.bytes = held.state.held(&thing);
         }
         self.add(tenant, id, hold.bytes);
         Ok(hold)

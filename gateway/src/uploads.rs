@@ -114,7 +114,7 @@ impl Uploads {
             }
             _ => problem,
         })?;
-        let mut body = stored::shown(&gateway, &principal.tenant, id).await?;
+        let mut body = stored::recorded(&gateway, &principal.tenant, id, &handled).await?;
         if let Some(ticket) = &ticket {
             body.job = then::submit(&gateway, request, principal, ticket, id).await?;
         }
@@ -202,7 +202,7 @@ async fn expire(
     tenant: Tenant,
     caller: Caller,
     id: UploadId,
-) -> Result<CommandOutcome, Problem> {
+) -> Result<CommandOutcome<Upload>, Problem> {
     let (name, command) = (id.to_string(), UploadCommand::Expire);
     let handled =
         gateway.commands.handle::<Upload>(tenant.as_str(), &name, &caller, command).await?;

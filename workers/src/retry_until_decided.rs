@@ -22,7 +22,7 @@ pub(crate) async fn retry_until_decided(
     caller: &Caller,
     release: &Release,
     command: JobCommand,
-) -> Result<CommandOutcome, Refused> {
+) -> Result<CommandOutcome<Job>, Refused> {
     let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
     loop {
         let outcome = commands.handle::<Job>(tenant, &id, caller, command.clone()).await;

@@ -162,9 +162,16 @@ impl CredentialStore {
     /// # Errors
     /// When the log is unavailable, or this takes longer than `max_lag`.
     pub(crate) async fn catch_up(&self, log: &Log) -> Result<(), CredentialsBehind> {
-        let newest = self.newest(log).await?;
+        self.reach(self.newest(log).await?).await
+    }
+
+    /// Waits until the message at this stream sequence is folded in, which is about a key or an account.
+    ///
+    /// # Errors
+    /// When this takes longer than `max_lag`.
+    pub(crate) async fn reach(&self, sequence: u64) -> Result<(), CredentialsBehind> {
         let mut folded = self.folded.subscribe();
-        let reached = folded.wait_for(|folded| *folded >= newest);
+        let reached = folded.wait_for(|folded| *folded >= sequence);
         match tokio::time::timeout(self.max_lag, reached).await {
             Ok(_) => Ok(()),
             Err(_) => Err(CredentialsBehind::NotReached),

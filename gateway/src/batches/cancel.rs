@@ -28,7 +28,7 @@ pub(super) async fn cancel(
     failpoint::hit("gateway.after_batch_cancel");
     let batch = show::in_log(gateway, tenant, id).await?;
     let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
-    let cancels = batch.jobs.iter().map(|job| (*job, JobCommand::Cancel));
+    let cancels = batch.view.jobs.iter().map(|job| (*job, JobCommand::Cancel));
     let newest = carry_out(gateway, tenant, caller, cancels).await.newest;
     let position = newest.map_or(handled.position, |newest| newest.max(handled.position));
     show::after(gateway, principal, id, position).await

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     body::{BatchBody, DEFAULT_PARALLEL},
     carry_out::carry_out,
-    show::{self, BatchShown},
+    show::{self, BatchInLog, BatchShown},
     specs::Specs,
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     intake::{Admission, BATCH_SUBMIT_TIME, Load, OutputClaim, reserve_all, undo_if_closed},
     jobs::{input_jobs::BatchRequests, submit::precheck},
     join_in_chunks::join_in_chunks,
+    log_view::{self, Address, InLog},
     problem::{Kind, Problem},
     reply::Reply,
     request_context::caller,
@@ -75,7 +76,7 @@ pub(crate) async fn replay(
         return Ok(None);
     };
     let shown = show::in_log(gateway, &principal.tenant, id).await?;
-    Ok(shown.map(|shown| response(shown, id, vec![], true)))
+    Ok(shown.map(|shown| response(&shown, id, vec![], true)))
 }
 
 /// Submits a batch whose specs are already parsed.
@@ -104,7 +105,7 @@ pub(crate) async fn submit(
     if let Some(key) = key {
         id = key.reserve(&gateway.idempotency, &principal.tenant, &id).await?;
         if let Some(shown) = show::in_log(gateway, tenant, id).await? {
-            return Ok(response(shown, id, vec![], true));
+            return Ok(response(&shown, id, vec![], true));
         }
     }
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
@@ -133,8 +134,8 @@ pub(crate) async fn submit(
     let command = BatchCommand::Submit { spec: Box::new(spec) };
     let batch = id.to_string();
     let submit = gateway.commands.handle::<Batch>(tenant.as_str(), &batch, &caller, command);
-    let replayed = match admission.spend(submit).await {
-        Ok(_) => {
+    let submitted = match admission.spend(submit).await {
+        Ok(submitted) => {
             failpoint::hit("gateway.after_batch");
             for wave in waves {
                 let submissions = wave.iter().filter_map(|index| jobs.get(*index)).map(|job| {
@@ -146,16 +147,23 @@ pub(crate) async fn submit(
                     break;
                 }
             }
-            false
+            Some(submitted)
         }
         // A concurrent request with the same key was first, and submits the jobs.
-        Err(HandleError::Rejected(BatchRejection::AlreadySubmitted)) => true,
+        Err(HandleError::Rejected(BatchRejection::AlreadySubmitted)) => None,
         Err(error) => return Err(error.into()),
     };
     undo_if_closed::<Batch>(gateway, tenant, &batch, &caller, BatchCommand::Cancel).await?;
-    let shown = show::in_log(gateway, tenant, id).await?;
+    let replayed = submitted.is_none();
+    let shown = match submitted {
+        Some(submitted) => {
+            let of = Address { tenant, id };
+            log_view::after::<BatchInLog>(&gateway.commands, of, &submitted, None).await?
+        }
+        None => show::in_log(gateway, tenant, id).await?,
+    };
     let shown = shown.ok_or_else(|| Problem::not_found("batch"))?;
-    Ok(response(shown, id, warnings, replayed))
+    Ok(response(&shown, id, warnings, replayed))
 }
 
 /// The problem of jobs that wait for each other, at each of them.
@@ -169,17 +177,17 @@ fn cyclic(jobs: &[(String, BatchJob)], cycle: &Cycle) -> Problem {
 }
 
 fn response(
-    shown: show::InLog,
+    shown: &InLog<BatchInLog>,
     id: BatchId,
     warnings: Vec<String>,
     replayed: bool,
 ) -> Reply<201, BatchShown> {
-    let show::InLog { view, jobs, position, counts } = shown;
-    let body = show::show(&view, counts, 0.0).created(&jobs, warnings);
+    let InLog { view, position } = shown;
+    let body = show::show(&view.batch, view.counts(), 0.0).created(&view.jobs, warnings);
     Reply::new(body)
         .location(format!("/api/v1/batch/{id}"))
-        .version(view.version)
-        .position(position)
+        .version(view.batch.version)
+        .position(*position)
         .replayed(replayed)
 }
 

@@ -31,7 +31,8 @@ pub(super) async fn retry(
     let batch = show::in_log(gateway, &principal.tenant, id).await?;
     let batch = batch.ok_or_else(|| Problem::not_found("batch"))?;
     // Read from the log, because the read model may not have the newest end of a job yet.
-    let found = batch.jobs.iter().map(|job| retryable(gateway, &principal.tenant, *job).boxed());
+    let found =
+        batch.view.jobs.iter().map(|job| retryable(gateway, &principal.tenant, *job).boxed());
     let found: Result<Vec<Option<Retryable>>, Problem> =
         join_in_chunks(found).await.into_iter().collect();
     let found: Vec<Retryable> = found?.into_iter().flatten().collect();

@@ -8,7 +8,15 @@ use ffapi_projections::{BatchList, JobList, batch, job_list, job_list::Filter};
 use poem::http::Uri;
 use poem_openapi::Object;
 
-use crate::{auth::Principal, page, problem::Problem, reply::Reply, state::Gateway, tenant_slots};
+use crate::{
+    auth::Principal,
+    log_view::{self, Address, Entry, InLog, LogView},
+    page,
+    problem::Problem,
+    reply::Reply,
+    state::Gateway,
+    tenant_slots,
+};
 
 /// A batch.
 #[derive(Debug, Object)]
@@ -73,13 +81,40 @@ pub(super) struct BatchQuery {
     pub(super) min_position: Option<String>,
 }
 
-/// A batch as it is in the log now, with its jobs as they were submitted.
-pub(crate) struct InLog {
-    pub(crate) view: BatchView,
+/// A batch as it is in the log, with its jobs as they were submitted.
+#[derive(Debug, Clone)]
+pub(crate) struct BatchInLog {
+    pub(crate) batch: BatchView,
     pub(crate) jobs: Vec<JobId>,
-    pub(crate) position: Position,
+}
+
+impl BatchInLog {
     /// With all jobs queued: their states are not part of the batch.
-    pub(crate) counts: Counts,
+    pub(super) fn counts(&self) -> Counts {
+        Counts::of(self.jobs.iter().map(|_| JobStatus::Queued))
+    }
+}
+
+impl LogView for BatchInLog {
+    type Aggregate = Batch;
+    type Id = BatchId;
+
+    fn fold(
+        view: Option<Self>,
+        Entry { decision, .. }: &Entry<'_, BatchEvent>,
+        of: &Address<'_, BatchId>,
+    ) -> Option<Self> {
+        let at = Timestamp::from_millis(decision.at);
+        decision.events.iter().fold(view, |view, event| {
+            let (batch, jobs) = view.map_or((None, vec![]), |view| (Some(view.batch), view.jobs));
+            let jobs = match event {
+                BatchEvent::Submitted { spec } => spec.jobs.iter().map(|job| job.id).collect(),
+                _ => jobs,
+            };
+            let batch = BatchView::apply(batch, event, of.id, of.tenant, at)?;
+            Some(Self { batch, jobs })
+        })
+    }
 }
 
 /// Loads a batch from the log.
@@ -87,24 +122,8 @@ pub(crate) async fn in_log(
     gateway: &Gateway,
     tenant: &Tenant,
     id: BatchId,
-) -> Result<Option<InLog>, Problem> {
-    let history = gateway.commands.history::<Batch>(tenant.as_str(), &id.to_string()).await?;
-    let (mut view, mut jobs) = (None, Vec::new());
-    let epoch = gateway.commands.log().identity().epoch;
-    let mut position = Position { epoch, ..Position::default() };
-    for (sequence, decision) in &history {
-        let at = Timestamp::from_millis(decision.at);
-        for event in &decision.events {
-            if let BatchEvent::Submitted { spec } = event {
-                jobs = spec.jobs.iter().map(|job| job.id).collect();
-            }
-            view = BatchView::apply(view, event, id, tenant, at);
-        }
-        position.sequence = *sequence;
-        position.index = u32::try_from(decision.events.len().saturating_sub(1)).unwrap_or(0);
-    }
-    let counts = Counts::of(jobs.iter().map(|_| JobStatus::Queued));
-    Ok(view.map(|view| InLog { view, jobs, position, counts }))
+) -> Result<Option<InLog<BatchInLog>>, Problem> {
+    Ok(log_view::in_log(&gateway.commands, Address { tenant, id }).await?)
 }
 
 impl From<Counts> for CountsShown {
@@ -173,9 +192,9 @@ pub(super) async fn find(
     catch_up(gateway, tenant, min_position).await?;
     let Some(((view, counts), sequence)) = batch::find(&gateway.database, tenant, id).await? else {
         // The read model may be slightly behind the log, which already has a new batch.
-        let InLog { view, counts, position, .. } =
+        let InLog { view, position } =
             in_log(gateway, tenant, id).await?.ok_or_else(|| Problem::not_found("batch"))?;
-        return Ok(Reply::new(show(&view, counts, 0.0)).position(position));
+        return Ok(Reply::new(show(&view.batch, view.counts(), 0.0)).position(position));
     };
     let running = if counts.processing > 0 { running(gateway, tenant, id).await? } else { 0.0 };
     let epoch = gateway.commands.log().identity().epoch;

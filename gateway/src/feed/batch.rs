@@ -58,10 +58,10 @@ impl BatchEvents {
         let (known, sequence) =
             batch::statuses(&gateway.database, id).await.map_err(Problem::from)?;
         let mut jobs: HashMap<JobId, JobStatus> =
-            batch.jobs.iter().map(|job| (*job, JobStatus::Queued)).collect();
+            batch.view.jobs.iter().map(|job| (*job, JobStatus::Queued)).collect();
         jobs.extend(known);
         let as_of = Position { epoch, sequence, index: u32::MAX };
-        let has_ended = batch.view.ended_at.is_some() && batch.position <= as_of;
+        let has_ended = batch.view.batch.ended_at.is_some() && batch.position <= as_of;
         let mut members = Members { id, jobs, as_of, over: false };
         let resume = match last {
             Some(last) if !is_too_old(&gateway, tenant, last, now(&gateway).await?).await? => {

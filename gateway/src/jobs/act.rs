@@ -1,6 +1,6 @@
 use ffapi_domain::{
     JobId,
-    job::{Job, JobCommand},
+    job::{Job, JobCommand, JobView},
     key::Scope,
 };
 use ffapi_nats::failpoint;
@@ -8,10 +8,13 @@ use poem::Request;
 use poem_openapi::Object;
 use serde::Deserialize;
 
-use super::{create::PriorityWord, id::job_id, in_log::job_in_log, retry::retry, show::JobBody};
+use super::{
+    create::PriorityWord, find, id::job_id, in_log::job_after, retry::retry, show::JobBody,
+};
 use crate::{
     auth::{Auth, Principal},
     if_match::version,
+    log_view::{Address, InLog},
     problem::Problem,
     reply::Reply,
     request_context::caller,
@@ -53,16 +56,21 @@ impl<'a> Act<'a> {
         let version = self.version()?;
         let (tenant, id) = (&self.principal.tenant, self.id.to_string());
         let caller = caller(self.principal, self.request);
-        gateway.commands.handle_if::<Job>(tenant.as_str(), &id, &caller, command, version).await?;
-        self.shown(gateway).await
+        // Looked up before the command, which invalidates it.
+        let before = find::cached(gateway, tenant, self.id);
+        let handled =
+            gateway.commands.handle_if::<Job>(tenant.as_str(), &id, &caller, command, version);
+        let of = Address { tenant, id: self.id };
+        let found = job_after(&gateway.commands, of, &handled.await?, before).await?;
+        Ok(self.shown(gateway, &found))
     }
 
     /// Retries the job, unless another job has reserved its output meanwhile.
     pub(crate) async fn retry(self, gateway: &Gateway) -> Result<Reply<202, JobBody>, Problem> {
         let (tenant, version) = (&self.principal.tenant, self.version()?);
         let caller = caller(self.principal, self.request);
-        retry(gateway, tenant, &caller, self.id, version).await?;
-        self.shown(gateway).await
+        let retried = retry(gateway, tenant, &caller, self.id, version).await?;
+        Ok(self.shown(gateway, &retried))
     }
 
     /// The version of `If-Match`.
@@ -70,14 +78,13 @@ impl<'a> Act<'a> {
         Ok(self.if_match.as_deref().map(version).transpose()?.flatten())
     }
 
-    async fn shown<const STATUS: u16>(
+    fn shown<const STATUS: u16>(
         &self,
         gateway: &Gateway,
-    ) -> Result<Reply<STATUS, JobBody>, Problem> {
-        let found = job_in_log(&gateway.commands, &self.principal.tenant, self.id).await?;
-        let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-        let body = gateway.present(self.principal).job(&job);
-        Ok(Reply::new(body).version(job.summary.version).position(position))
+        job: &InLog<JobView>,
+    ) -> Reply<STATUS, JobBody> {
+        let body = gateway.present(self.principal).job(&job.view);
+        Reply::new(body).version(job.view.summary.version).position(job.position)
     }
 
     /// Cancels the job, and notifies the worker directly so that it need not wait for the log.

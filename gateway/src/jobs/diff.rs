@@ -38,7 +38,7 @@ pub(crate) async fn diff(
 ) -> Result<Reply<200, Diff>, Problem> {
     let find = async |id: JobId| {
         let found = job_in_log(&gateway.commands, &principal.tenant, id).await?;
-        found.map(|(job, _)| job).ok_or_else(|| Problem::not_found("job"))
+        found.map(|found| found.view).ok_or_else(|| Problem::not_found("job"))
     };
     let job = find(id).await?;
     let other = match with {

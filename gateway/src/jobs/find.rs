@@ -8,7 +8,7 @@ use ffapi_nats::Position;
 use ffapi_projections::{JobDetail, job_detail};
 
 use super::{in_log::job_in_log, show::JobBody, wait};
-use crate::{auth::Principal, problem::Problem, reply::Reply, state::Gateway};
+use crate::{auth::Principal, log_view::InLog, problem::Problem, reply::Reply, state::Gateway};
 
 /// Query parameters and headers of `GET /jobs/{id}`.
 pub(crate) struct JobQuery {
@@ -48,6 +48,15 @@ pub(crate) async fn find(
     Ok(response(gateway, principal, &job, position))
 }
 
+/// A job in the cache, which may be older than the log.
+pub(super) fn cached(gateway: &Gateway, tenant: &Tenant, id: JobId) -> Option<InLog<JobView>> {
+    let own = |job: &JobView| job.summary.tenant == *tenant;
+    let (job, sequence) = gateway.caches.jobs.get(&id, 0, own)?;
+    let epoch = gateway.commands.log().identity().epoch;
+    let position = Position { epoch, sequence, index: 0 };
+    Some(InLog { view: Arc::unwrap_or_clone(job), position })
+}
+
 /// A job as it is now, with everything that the tenant may know of.
 ///
 /// # Errors
@@ -80,8 +89,8 @@ async fn read(
         return Ok((job, Position { epoch, sequence, index: 0 }));
     }
     let found = job_in_log(&gateway.commands, tenant, id).await?;
-    let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    Ok((Arc::new(job), position))
+    let InLog { view, position } = found.ok_or_else(|| Problem::not_found("job"))?;
+    Ok((Arc::new(view), position))
 }
 
 /// The job as it is in the log now: the read model may be slightly behind it.
@@ -91,8 +100,8 @@ async fn in_log(
     id: JobId,
 ) -> Result<Reply<200, JobBody>, Problem> {
     let found = job_in_log(&gateway.commands, &principal.tenant, id).await?;
-    let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    Ok(response(gateway, principal, &job, position))
+    let InLog { view, position } = found.ok_or_else(|| Problem::not_found("job"))?;
+    Ok(response(gateway, principal, &view, position))
 }
 
 fn response(

@@ -1,4 +1,4 @@
-use ffapi_commands::HandleError;
+use ffapi_commands::{CommandOutcome, HandleError};
 use ffapi_domain::{
     JobId, Month, Personal,
     job::{Job, JobCommand, JobRejection, JobSpec},
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     check_media::check_media,
     create::{Create, checked_spec},
-    in_log::job_in_log,
+    in_log::{job_after, job_in_log},
     input_jobs::{self, BatchRequests},
     show::JobBody,
     spec_size, wait,
@@ -30,6 +30,7 @@ use crate::{
     egress_checks::{check_callback, check_host},
     idempotency::Key,
     intake::{Admission, Load, OutputClaim, SUBMIT_TIME, reserve_all, undo_if_closed},
+    log_view::{Address, InLog},
     metrics::{self, Limit},
     presets,
     problem::{Kind, Problem},
@@ -97,7 +98,7 @@ pub(crate) async fn replay(
         // The earlier request did not get beyond the reservation; this one continues it.
         return Ok(None);
     }
-    let outcome = SubmitOutcome { id, warnings: vec![], replayed: true };
+    let outcome = SubmitOutcome { id, warnings: vec![], submitted: None };
     submitted(gateway, context.principal, outcome, prefer).await.map(Some)
 }
 
@@ -122,7 +123,7 @@ pub(crate) async fn submit_spec(
     if let Some(key) = key {
         id = key.reserve(&gateway.idempotency, &principal.tenant, &id).await?;
         if job_in_log(&gateway.commands, tenant, id).await?.is_some() {
-            let outcome = SubmitOutcome { id, warnings, replayed: true };
+            let outcome = SubmitOutcome { id, warnings, submitted: None };
             return submitted(gateway, principal, outcome, prefer).await;
         }
     }
@@ -136,15 +137,16 @@ pub(crate) async fn submit_spec(
     let command = JobCommand::Submit { spec: Box::new(spec) };
     let name = id.to_string();
     let submit = gateway.commands.handle::<Job>(tenant.as_str(), &name, &caller, command);
-    let replayed = match admission.spend(submit).await {
-        Ok(_) => false,
+    let handled = match admission.spend(submit).await {
+        Ok(handled) => Some(handled),
         // The job can only exist already if the idempotency key was used before.
-        Err(HandleError::Rejected(JobRejection::AlreadySubmitted)) => true,
+        Err(HandleError::Rejected(JobRejection::AlreadySubmitted)) => None,
         Err(error) => return Err(error.into()),
     };
     failpoint::hit("gateway.after_submit");
     undo_if_closed::<Job>(gateway, tenant, &name, &caller, JobCommand::Cancel).await?;
-    submitted(gateway, principal, SubmitOutcome { id, warnings, replayed }, prefer).await
+    let outcome = SubmitOutcome { id, warnings, submitted: handled };
+    submitted(gateway, principal, outcome, prefer).await
 }
 
 /// Like [`replay`], for the job within another response.
@@ -170,8 +172,8 @@ pub(crate) async fn submit_body(
 struct SubmitOutcome {
     id: JobId,
     warnings: Vec<String>,
-    /// True if an earlier request with the same idempotency key submitted it.
-    replayed: bool,
+    /// How this request submitted it; none if an earlier one with the same idempotency key did.
+    submitted: Option<CommandOutcome<Job>>,
 }
 
 /// Responds with a submitted job, after waiting for its end as long as `Prefer` asks.
@@ -181,18 +183,26 @@ async fn submitted(
     outcome: SubmitOutcome,
     prefer: Option<&str>,
 ) -> Result<Reply<201, Submitted>, Problem> {
-    let SubmitOutcome { id, warnings, replayed } = outcome;
+    let SubmitOutcome { id, warnings, submitted } = outcome;
+    let replayed = submitted.is_none();
     let tenant = &principal.tenant;
     let wait = wait::requested(prefer);
     if let Some(timeout) = wait {
         wait::until_over(gateway, tenant, id, timeout).await;
     }
-    let found = job_in_log(&gateway.commands, tenant, id).await?;
-    let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    let body = Submitted { job: gateway.present(principal).job(&job), warnings };
+    let InLog { view, position } = match submitted {
+        Some(submitted) if wait.is_none() => {
+            job_after(&gateway.commands, Address { tenant, id }, &submitted, None).await?
+        }
+        _ => {
+            let found = job_in_log(&gateway.commands, tenant, id).await?;
+            found.ok_or_else(|| Problem::not_found("job"))?
+        }
+    };
+    let body = Submitted { job: gateway.present(principal).job(&view), warnings };
     let reply = Reply::new(body)
         .location(format!("/api/v1/jobs/{id}"))
-        .version(job.summary.version)
+        .version(view.summary.version)
         .position(position)
         .replayed(replayed);
     Ok(reply.waited(wait))

@@ -108,7 +108,7 @@ impl Change<'_> {
         let handled =
             gateway.commands.handle_if::<Key>(tenant.as_str(), &id, &caller, command, version);
         let handled = handled.await?;
-        gateway.credentials.catch_up(gateway.commands.log()).await?;
+        gateway.credentials.reach(handled.position.sequence).await?;
         let known = gateway.credentials.key(self.key.id).unwrap_or(self.key);
         Ok(response_with(&known, secret).position(handled.position))
     }

@@ -106,7 +106,10 @@ pub(super) async fn create(
         Err(HandleError::Rejected(KeyRejection::AlreadyCreated)) => (None, None),
         Err(error) => return Err(error.into()),
     };
-    gateway.credentials.catch_up(gateway.commands.log()).await?;
+    match &handled {
+        Some(handled) => gateway.credentials.reach(handled.position.sequence).await?,
+        None => gateway.credentials.catch_up(gateway.commands.log()).await?,
+    }
     let known = gateway.credentials.key(id).ok_or_else(|| Problem::not_found("key"))?;
     let has_pending_replay = secret.is_none();
     let reply = response_with(&known, secret).replayed(has_pending_replay);

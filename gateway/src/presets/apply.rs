@@ -83,6 +83,11 @@ pub(super) async fn of(
     Ok(state)
 }
 
+/// Stream sequence of the last erasure of a preset's owner; 0 if there was none.
+pub(super) fn begins_after(gateway: &Gateway, owner: &str) -> u64 {
+    owner.parse().map_or(0, |tenant: Tenant| gateway.credentials.account(&tenant).begins_after)
+}
+
 /// All versions of one owner's preset from the log, without those from before the account was erased,
 /// and the sequence of its newest message.
 pub(super) async fn current(
@@ -90,8 +95,7 @@ pub(super) async fn current(
     owner: &str,
     name: &str,
 ) -> Result<(PresetState, u64), Problem> {
-    let begins_after =
-        owner.parse().map_or(0, |tenant: Tenant| gateway.credentials.account(&tenant).begins_after);
+    let begins_after = begins_after(gateway, owner);
     if begins_after == 0 {
         return Ok(gateway.commands.state_at::<Preset>(owner, name).await?);
     }

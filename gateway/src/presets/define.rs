@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use ffapi_commands::{Caller, CommandOutcome};
 use ffapi_domain::{
     location::Location,
@@ -8,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    apply::current,
+    apply::{begins_after, current},
     show::{self, PresetShown},
 };
 use crate::{
@@ -187,7 +189,7 @@ pub(super) async fn create(
     check_count(gateway, principal, owner, &name).await?;
     let command = PresetCommand::Define { kind, body };
     let handled = gateway.commands.handle::<Preset>(owner, &name, caller, command).await?;
-    invalidate(gateway, owner, &name, handled);
+    remember(gateway, owner, &name, &handled);
     let shown = show::of(gateway, owner, &name, None).await?;
     Ok(shown.location(location).position(handled.position))
 }
@@ -215,7 +217,7 @@ pub(super) async fn update(
     let handled =
         gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
     let position = handled.position;
-    invalidate(gateway, owner, name, handled);
+    remember(gateway, owner, name, &handled);
     Ok(show::of(gateway, owner, name, None).await?.position(position))
 }
 
@@ -239,13 +241,17 @@ pub(super) async fn delete(
     let handled =
         gateway.commands.handle_if::<Preset>(owner, name, caller, command, version).await?;
     let position = handled.position;
-    invalidate(gateway, owner, name, handled);
+    remember(gateway, owner, name, &handled);
     Ok(show::of(gateway, owner, name, newest).await?.position(position))
 }
 
-/// Invalidates the cache, so that the client sees its own change; other gateways follow from the
-/// log.
-fn invalidate(gateway: &Gateway, owner: &str, name: &str, handled: CommandOutcome) {
-    let key = (owner.to_owned(), name.to_owned());
-    gateway.caches.presets.invalidate(&key, handled.position.sequence);
+/// Puts a changed preset into the cache, so that the client sees its own change; other gateways follow from
+/// the log.
+fn remember(gateway: &Gateway, owner: &str, name: &str, handled: &CommandOutcome<Preset>) {
+    let (key, sequence) = ((owner.to_owned(), name.to_owned()), handled.position.sequence);
+    gateway.caches.presets.invalidate(&key, sequence);
+    // The state of a reopened account's preset contains what was erased.
+    if begins_after(gateway, owner) == 0 {
+        gateway.caches.presets.insert(key, (Arc::new(handled.state.clone()), sequence));
+    }
 }

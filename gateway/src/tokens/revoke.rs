@@ -60,7 +60,7 @@ pub(super) async fn revoke(
     let (tenant, id) = (key.tenant.as_str(), key.id.to_string());
     let caller = caller(principal, request);
     let handled = gateway.commands.handle::<Key>(tenant, &id, &caller, command).await?;
-    gateway.credentials.catch_up(gateway.commands.log()).await?;
+    gateway.credentials.reach(handled.position.sequence).await?;
     let revoked = RevokedToken { expires_at: expires_at.to_string() };
     Ok(Reply::new(revoked).position(handled.position))
 }

@@ -61,7 +61,7 @@ pub(super) struct IncomingFile {
 /// An accepted upload.
 pub(super) struct Received {
     pub(super) id: UploadId,
-    pub(super) handled: CommandOutcome,
+    pub(super) handled: CommandOutcome<Upload>,
     /// True if an earlier request stored it.
     pub(super) replayed: bool,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ffapi_commands::CommandOutcome;
 use ffapi_domain::{
     Personal, Tenant, Timestamp, UploadId,
     media::{Micros, unexpected_format},
@@ -11,7 +12,11 @@ use poem_openapi::types::Any;
 use serde_json::Value;
 
 use super::show::UploadBody;
-use crate::{problem::Problem, state::Gateway};
+use crate::{
+    log_view::{self, Address, Entry, InLog, LogView},
+    problem::Problem,
+    state::Gateway,
+};
 
 /// The state of an upload.
 pub(crate) async fn state(
@@ -46,34 +51,78 @@ pub(super) async fn shown(
     tenant: &Tenant,
     id: UploadId,
 ) -> Result<UploadBody, Problem> {
-    let history = gateway.commands.history::<Upload>(tenant.as_str(), &id.to_string()).await?;
-    let begins_after = gateway.credentials.account(tenant).begins_after;
-    let current = history.iter().filter(|(sequence, _)| *sequence > begins_after);
-    let mut stored = None;
-    let events = current.flat_map(|(_, decision)| {
-        let at = Timestamp::from_millis(decision.at);
-        decision.events.iter().map(move |event| (at, event))
-    });
-    for (at, event) in events {
-        stored = match event {
-            UploadEvent::Completed { file_name, size, sha256, media } => Some(UploadBody {
-                id: id.to_string(),
+    let found = log_view::in_log::<StoredUpload>(&gateway.commands, Address { tenant, id }).await?;
+    body(gateway, tenant, found)
+}
+
+/// The representation of an upload that was just recorded.
+pub(super) async fn recorded(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    id: UploadId,
+    outcome: &CommandOutcome<Upload>,
+) -> Result<UploadBody, Problem> {
+    let of = Address { tenant, id };
+    let found = log_view::after::<StoredUpload>(&gateway.commands, of, outcome, None).await?;
+    body(gateway, tenant, found)
+}
+
+/// What the events of a stored upload say about it.
+#[derive(Debug, Clone)]
+struct StoredUpload {
+    id: UploadId,
+    at: Timestamp,
+    /// Stream sequence of the message that recorded it.
+    sequence: u64,
+    file_name: Option<String>,
+    size: u64,
+    sha256: String,
+    media: Option<Value>,
+}
+
+impl LogView for StoredUpload {
+    type Aggregate = Upload;
+    type Id = UploadId;
+
+    fn fold(
+        view: Option<Self>,
+        Entry { sequence, decision }: &Entry<'_, UploadEvent>,
+        of: &Address<'_, UploadId>,
+    ) -> Option<Self> {
+        decision.events.iter().fold(view, |_, event| match event {
+            UploadEvent::Completed { file_name, size, sha256, media } => Some(Self {
+                id: of.id,
+                at: Timestamp::from_millis(decision.at),
+                sequence: *sequence,
                 file_name: file_name.as_ref().cloned(),
                 size: *size,
                 sha256: sha256.clone(),
-                created_at: at.to_string(),
-                expires_at: expires_at(gateway, at),
-                warnings: warnings(
-                    file_name.as_ref().map(String::as_str),
-                    media.as_ref().and_then(Personal::as_ref),
-                ),
-                job: None,
-                media: media.as_ref().and_then(Personal::as_ref).cloned().map(Any),
+                media: media.as_ref().and_then(Personal::as_ref).cloned(),
             }),
             UploadEvent::Expired {} => None,
-        };
+        })
     }
-    stored.ok_or_else(|| Problem::not_found("upload"))
+}
+
+fn body(
+    gateway: &Gateway,
+    tenant: &Tenant,
+    found: Option<InLog<StoredUpload>>,
+) -> Result<UploadBody, Problem> {
+    let begins_after = gateway.credentials.account(tenant).begins_after;
+    let stored = found.map(|found| found.view).filter(|stored| stored.sequence > begins_after);
+    let stored = stored.ok_or_else(|| Problem::not_found("upload"))?;
+    Ok(UploadBody {
+        id: stored.id.to_string(),
+        warnings: warnings(stored.file_name.as_deref(), stored.media.as_ref()),
+        file_name: stored.file_name,
+        size: stored.size,
+        sha256: stored.sha256,
+        created_at: stored.at.to_string(),
+        expires_at: expires_at(gateway, stored.at),
+        job: None,
+        media: stored.media.map(Any),
+    })
 }
 
 /// When an upload will be deleted; none if it is kept permanently.

@@ -8,7 +8,10 @@ use super::{
     quota::{self, Target},
     show::{self, WebhookShown},
 };
-use crate::{auth::Principal, if_match::version, problem::Problem, reply::Reply, state::Gateway};
+use crate::{
+    auth::Principal, if_match::version, log_view::Address, problem::Problem, reply::Reply,
+    state::Gateway,
+};
 
 /// Rejects a change that would make a webhook a duplicate of another one.
 pub(super) async fn check_unique(
@@ -53,8 +56,6 @@ pub(super) async fn execute<const STATUS: u16>(
             return Err(Problem::not_found("webhook"));
         }
     }
-    handled?;
-    let found = show::in_log(gateway, tenant, id).await?;
-    let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
-    Ok(show::response(&found, None))
+    let found = show::after(gateway, Address { tenant, id }, &handled?, None).await?;
+    show::response(gateway, &found, None).await
 }

@@ -1,7 +1,7 @@
 use ffapi_commands::HandleError;
 use ffapi_domain::{
     WebhookId,
-    webhook::{Webhook, WebhookCommand, WebhookRejection},
+    webhook::{Webhook, WebhookCommand, WebhookRejection, WebhookView},
 };
 use ffapi_nats::failpoint;
 use poem::Request;
@@ -14,8 +14,14 @@ use super::{
     show::{self, WebhookShown},
 };
 use crate::{
-    auth::Principal, body::Unread, idempotency, problem::Problem, reply::Reply,
-    request_context::caller, state::Gateway,
+    auth::Principal,
+    body::Unread,
+    idempotency,
+    log_view::{Address, InLog},
+    problem::Problem,
+    reply::Reply,
+    request_context::caller,
+    state::Gateway,
 };
 
 /// Creates a webhook; its secret is only in the response.
@@ -32,7 +38,7 @@ pub(super) async fn create(
     if let Some(key) = idempotency::Key::of("webhooks", key, body.fingerprint)? {
         id = key.reserve(&gateway.idempotency, &principal.tenant, &id).await?;
         if let Some(found) = show::in_log(gateway, tenant, id).await? {
-            return Ok(response(&found, None).replayed(true));
+            return Ok(response(gateway, &found, None).await?.replayed(true));
         }
     }
     let caller = caller(principal, request);
@@ -47,8 +53,8 @@ pub(super) async fn create(
     let command = WebhookCommand::Create { terms };
     let outcome =
         gateway.commands.handle::<Webhook>(tenant.as_str(), &name, &caller, command).await;
-    let secret = match outcome {
-        Ok(_) => Some(shown(&kept)),
+    let created = match outcome {
+        Ok(created) => Some(created),
         // A concurrent request with the same key was first; its response has the secret.
         Err(HandleError::Rejected(WebhookRejection::AlreadyCreated)) => None,
         Err(error) => return Err(error.into()),
@@ -59,13 +65,21 @@ pub(super) async fn create(
         let _ = gateway.commands.handle::<Webhook>(tenant, &name, &caller, delete).await;
         return Err(problem);
     }
+    if let Some(created) = created {
+        let found = show::after(gateway, Address { tenant, id }, &created, None).await?;
+        return response(gateway, &found, Some(shown(&kept))).await;
+    }
     let found = show::in_log(gateway, tenant, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
-    let replayed = secret.is_none();
-    Ok(response(&found, secret).replayed(replayed))
+    Ok(response(gateway, &found, None).await?.replayed(true))
 }
 
-fn response(found: &show::InLog, secret: Option<String>) -> Reply<201, WebhookShown> {
+async fn response(
+    gateway: &Gateway,
+    found: &InLog<WebhookView>,
+    secret: Option<String>,
+) -> Result<Reply<201, WebhookShown>, Problem> {
     let id = found.view.id;
-    show::response(found, secret).location(format!("/api/v1/webhooks/{id}"))
+    let reply = show::response(gateway, found, secret).await?;
+    Ok(reply.location(format!("/api/v1/webhooks/{id}")))
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use ffapi_commands::Caller;
 use ffapi_domain::{
     WebhookId,
-    webhook::{Webhook, WebhookCommand, WebhookState},
+    webhook::{Webhook, WebhookCommand},
 };
 
 use super::{
@@ -11,7 +11,8 @@ use super::{
     show::{self, WebhookShown},
 };
 use crate::{
-    auth::Principal, clock, if_match::version, problem::Problem, reply::Reply, state::Gateway,
+    auth::Principal, clock, if_match::version, log_view::Address, problem::Problem, reply::Reply,
+    state::Gateway,
 };
 
 /// How long deliveries are also signed with the old secret after a rotation.
@@ -25,13 +26,12 @@ pub(super) async fn rotate_secret(
     id: WebhookId,
     if_match: Option<String>,
 ) -> Result<Reply<200, WebhookShown>, Problem> {
-    let tenant = principal.tenant.as_str();
+    let tenant = &principal.tenant;
     let version = if_match.as_deref().map(version).transpose()?.flatten();
-    let state = gateway.commands.state::<Webhook>(tenant, &id.to_string()).await?;
-    let WebhookState::Known { secret: current, .. } = state else {
-        return Err(Problem::not_found("webhook"));
-    };
-    let next = current.saturating_add(1);
+    let before = show::in_log(gateway, tenant, id).await?;
+    let before = before.filter(|before| !before.view.deleted);
+    let before = before.ok_or_else(|| Problem::not_found("webhook"))?;
+    let next = before.view.secret.saturating_add(1);
     // Stored before the event, so that no delivery refers to a missing secret. One that is left
     // over from a rotation which did not complete was never shown, and can be used.
     let kept = gateway
@@ -41,8 +41,11 @@ pub(super) async fn rotate_secret(
     let old_until = clock::now().plus(OLD_SECRET_GRACE);
     let command = WebhookCommand::RotateSecret { secret: next, old_until };
     let name = id.to_string();
-    gateway.commands.handle_if::<Webhook>(tenant, &name, caller, command, version).await?;
-    let found = show::in_log(gateway, &principal.tenant, id).await?;
-    let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
-    Ok(show::response(&found, Some(secret::shown(&kept))))
+    let handled = gateway
+        .commands
+        .handle_if::<Webhook>(tenant.as_str(), &name, caller, command, version)
+        .await?;
+    let of = Address { tenant, id };
+    let found = show::after(gateway, of, &handled, Some(before)).await?;
+    show::response(gateway, &found, Some(secret::shown(&kept))).await
 }

@@ -1,8 +1,8 @@
+use ffapi_commands::CommandOutcome;
 use ffapi_domain::{
     Tenant, Timestamp, WebhookId,
-    webhook::{DisabledBy, Webhook, WebhookView},
+    webhook::{DisabledBy, Webhook, WebhookEvent, WebhookView},
 };
-use ffapi_nats::Position;
 use ffapi_projections::{Webhooks, webhooks};
 use futures::FutureExt;
 use poem::http::Uri;
@@ -10,8 +10,15 @@ use poem_openapi::Object;
 
 use super::secret;
 use crate::{
-    auth::Principal, clock, join_in_chunks::join_in_chunks, page, problem::Problem, reply::Reply,
-    state::Gateway, tenant_slots,
+    auth::Principal,
+    clock,
+    join_in_chunks::join_in_chunks,
+    log_view::{self, Address, Entry, InLog, LogView},
+    page,
+    problem::Problem,
+    reply::Reply,
+    state::Gateway,
+    tenant_slots,
 };
 
 /// A webhook.
@@ -56,31 +63,39 @@ pub(super) struct WebhookQuery {
     pub(super) min_position: Option<String>,
 }
 
-/// A webhook as it is in the log now.
-pub(super) struct InLog {
-    pub(super) view: WebhookView,
-    position: Position,
-    public_key: Option<String>,
+impl LogView for WebhookView {
+    type Aggregate = Webhook;
+    type Id = WebhookId;
+
+    fn fold(
+        view: Option<Self>,
+        Entry { decision, .. }: &Entry<'_, WebhookEvent>,
+        of: &Address<'_, WebhookId>,
+    ) -> Option<Self> {
+        let at = Timestamp::from_millis(decision.at);
+        let events = decision.events.iter();
+        events.fold(view, |view, event| Self::apply(view, event, of.id, of.tenant, at))
+    }
 }
 
+/// A webhook as it is in the log now.
 pub(super) async fn in_log(
     gateway: &Gateway,
     tenant: &Tenant,
     id: WebhookId,
-) -> Result<Option<InLog>, Problem> {
-    let history = gateway.commands.history::<Webhook>(tenant.as_str(), &id.to_string()).await?;
-    let epoch = gateway.commands.log().identity().epoch;
-    let (mut view, mut position) = (None, Position { epoch, ..Position::default() });
-    for (sequence, decision) in &history {
-        let at = Timestamp::from_millis(decision.at);
-        for event in &decision.events {
-            view = WebhookView::apply(view, event, id, tenant, at);
-        }
-        position.sequence = *sequence;
-    }
-    let Some(view) = view else { return Ok(None) };
-    let public_key = secret::public_key_of(gateway, id, view.secret).await?;
-    Ok(Some(InLog { view, position, public_key }))
+) -> Result<Option<InLog<WebhookView>>, Problem> {
+    Ok(log_view::in_log(&gateway.commands, Address { tenant, id }).await?)
+}
+
+/// A webhook as a command left it. `before` is what it was earlier, if that is at hand.
+pub(super) async fn after(
+    gateway: &Gateway,
+    of: Address<'_, WebhookId>,
+    outcome: &CommandOutcome<Webhook>,
+    before: Option<InLog<WebhookView>>,
+) -> Result<InLog<WebhookView>, Problem> {
+    let found = log_view::after(&gateway.commands, of, outcome, before).await?;
+    found.ok_or_else(|| Problem::not_found("webhook"))
 }
 
 fn show(view: &WebhookView, public_key: Option<String>, secret: Option<String>) -> WebhookShown {
@@ -103,14 +118,14 @@ fn show(view: &WebhookView, public_key: Option<String>, secret: Option<String>) 
     }
 }
 
-pub(super) fn response<const STATUS: u16>(
-    found: &InLog,
+/// The response with a webhook, and its secret if this request created that.
+pub(super) async fn response<const STATUS: u16>(
+    gateway: &Gateway,
+    InLog { view, position }: &InLog<WebhookView>,
     secret: Option<String>,
-) -> Reply<STATUS, WebhookShown> {
-    let view = &found.view;
-    Reply::new(show(view, found.public_key.clone(), secret))
-        .version(view.version)
-        .position(found.position)
+) -> Result<Reply<STATUS, WebhookShown>, Problem> {
+    let public_key = secret::public_key_of(gateway, view.id, view.secret).await?;
+    Ok(Reply::new(show(view, public_key, secret)).version(view.version).position(*position))
 }
 
 pub(super) async fn find(
@@ -120,7 +135,7 @@ pub(super) async fn find(
 ) -> Result<Reply<200, WebhookShown>, Problem> {
     let found = in_log(gateway, &principal.tenant, id).await?;
     let found = found.filter(|found| !found.view.deleted);
-    Ok(response(&found.ok_or_else(|| Problem::not_found("webhook"))?, None))
+    response(gateway, &found.ok_or_else(|| Problem::not_found("webhook"))?, None).await
 }
 
 /// The number of an account's webhooks in the read model.

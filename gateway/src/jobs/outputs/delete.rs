@@ -14,8 +14,9 @@ use ffapi_nats::failpoint;
 use crate::{
     auth::Principal,
     if_match::version,
-    jobs::in_log::job_in_log,
+    jobs::in_log::{job_after, job_in_log},
     jobs::show::JobBody,
+    log_view::{Address, InLog},
     problem::{Kind, Problem},
     reply::Reply,
     state::Gateway,
@@ -41,32 +42,33 @@ pub(super) async fn delete(
     principal: &Principal,
     deletion: Deletion,
 ) -> Result<Reply<200, JobBody>, Problem> {
-    let (tenant, id) = (principal.tenant.clone(), deletion.id);
+    let tenant = principal.tenant.clone();
     let busy = || Problem::rate_limited("outputs of other jobs are being deleted; try again", 1);
     let _slot = DELETIONS.acquire(&tenant).await.ok_or_else(busy)?;
-    uncancelled(carry_out(Arc::clone(gateway), tenant.clone(), deletion)).await?;
-    let found = job_in_log(&gateway.commands, &tenant, id).await?;
-    let (job, position) = found.ok_or_else(|| Problem::not_found("job"))?;
-    let body = gateway.present(principal).job(&job);
-    Ok(Reply::new(body).version(job.summary.version).position(position))
+    let deleting = carry_out(Arc::clone(gateway), tenant, deletion);
+    let InLog { view, position } = uncancelled(deleting).await?;
+    let body = gateway.present(principal).job(&view);
+    Ok(Reply::new(body).version(view.summary.version).position(position))
 }
 
+/// Returns the job as it is after the deletion.
 async fn carry_out(
     gateway: Arc<Gateway>,
     tenant: Tenant,
     deletion: Deletion,
-) -> Result<(), Problem> {
+) -> Result<InLog<JobView>, Problem> {
     let Deletion { id, name, if_match, caller } = deletion;
     let wanted = if_match.as_deref().map(version).transpose()?.flatten();
     let found = job_in_log(&gateway.commands, &tenant, id).await?;
-    let (job, _) = found.ok_or_else(|| Problem::not_found("job"))?;
+    let found = found.ok_or_else(|| Problem::not_found("job"))?;
+    let job = &found.view;
     if wanted.is_some_and(|wanted| wanted != job.summary.version) {
         let detail = format!("the job's current version is {}", job.summary.version);
         return Err(Problem::new(Kind::PreconditionFailed, detail));
     }
-    let Some(targets) = targets(&job, name.as_deref())? else { return Ok(()) };
+    let Some(targets) = targets(job, name.as_deref())? else { return Ok(found) };
     let storage = gateway.storage.of(&tenant);
-    let mut later_outputs = LaterOutputs::new(&gateway.commands, &job);
+    let mut later_outputs = LaterOutputs::new(&gateway.commands, job);
     for file in targets {
         let location =
             file.location.as_ref().and_then(|text| Location::try_from(text.clone()).ok());
@@ -82,8 +84,9 @@ async fn carry_out(
         .flatten()
         .map(|file| DeletedOutput { name: file.name.clone(), location: file.location.clone() });
     let command = JobCommand::DeleteOutputs { only };
-    gateway.commands.handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command).await?;
-    Ok(())
+    let handled =
+        gateway.commands.handle::<Job>(tenant.as_str(), &id.to_string(), &caller, command).await?;
+    job_after(&gateway.commands, Address { tenant: &tenant, id }, &handled, Some(found)).await
 }
 
 /// The outputs to delete; none if all are deleted already.

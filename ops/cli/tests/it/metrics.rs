@@ -3,6 +3,7 @@
 
 mod exposition;
 mod faults;
+mod reads;
 mod work;
 
 use std::{
