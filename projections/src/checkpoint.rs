@@ -56,6 +56,18 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// Keeps it as it is until the end of the transaction; fails if another projector advanced it.
+    pub(crate) async fn hold(&self, transaction: &mut PgConnection) -> Result<(), ProjectionError> {
+        let held: Option<i32> = sqlx::query_scalar(
+            "SELECT 1 FROM projection_checkpoint WHERE name = $1 AND sequence = $2 FOR UPDATE",
+        )
+        .bind(&self.name)
+        .bind(i64::try_from(self.sequence).unwrap_or(i64::MAX))
+        .fetch_optional(transaction)
+        .await?;
+        held.map(|_| ()).ok_or(ProjectionError::Superseded)
+    }
+
     /// Advances it in the transaction that writes the rows; fails if another projector did so
     /// first.
     pub(crate) async fn advance(

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::{
-    AssertSqlSafe, PgPool,
+    AssertSqlSafe, PgConnection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -125,6 +125,25 @@ impl Database {
     /// The pool as an executor whose statements are measured.
     pub(crate) const fn measured(&self) -> Measured<'_> {
         Measured(&self.pool)
+    }
+
+    /// A connection of its own, for a lock that belongs to the session: the server releases it when the
+    /// connection ends for any reason.
+    pub(crate) async fn session(&self) -> Result<PgConnection, ProjectionError> {
+        let options = self.pool.connect_options();
+        let single = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = single.connect_with((*options).clone()).await?;
+        let mut connection = pool.acquire().await?.detach();
+        // If this machine fails, the server releases the lock within a minute, instead of detecting
+        // the dead connection after two hours.
+        sqlx::query(
+            "SELECT set_config('tcp_keepalives_idle', '30', false),
+                    set_config('tcp_keepalives_interval', '10', false),
+                    set_config('tcp_keepalives_count', '3', false)",
+        )
+        .execute(&mut connection)
+        .await?;
+        Ok(connection)
     }
 
     /// Uses these credentials for new connections; existing connections stay open.

@@ -9,7 +9,7 @@ use ffapi_nats::{
     trace::{self, TraceContext},
 };
 use serde::de::IgnoredAny;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -66,7 +66,8 @@ pub trait Projection: Send + Sync {
         async { Ok(()) }
     }
 
-    /// Removes a tenant's personal data from rows that are not rebuilt from messages.
+    /// Removes a tenant's personal data from rows that are not rebuilt from messages. Called after the
+    /// batch with the erasure was applied.
     fn erase(
         &self,
         _transaction: &mut PgConnection,
@@ -205,25 +206,11 @@ impl<P: Projection> Runner<P> {
 
     /// A connection with the exclusive right to write these tables, and their checkpoint.
     async fn begin(&self) -> Result<(PgConnection, Checkpoint), ProjectionError> {
-        // The lock belongs to the session: it is released when the connection ends for any reason.
-        let options = self.database.pool.connect_options();
-        let single =
-            PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
-        let mut connection =
-            single.connect_with((*options).clone()).await?.acquire().await?.detach();
+        let mut connection = self.database.session().await?;
         if let Some(schema) = &self.schema {
             let path = AssertSqlSafe(format!("SET search_path = {schema}, public"));
             sqlx::query(path).execute(&mut connection).await?;
         }
-        // If this machine fails, the server releases the lock within a minute, instead of detecting
-        // the dead connection after two hours.
-        sqlx::query(
-            "SELECT set_config('tcp_keepalives_idle', '30', false),
-                    set_config('tcp_keepalives_interval', '10', false),
-                    set_config('tcp_keepalives_count', '3', false)",
-        )
-        .execute(&mut connection)
-        .await?;
         let lock_name = format!("{}{}", self.schema.as_deref().unwrap_or_default(), P::NAME);
         let mut reported = false;
         while !lock(&mut connection, &lock_name).await? {
@@ -338,11 +325,15 @@ impl<P: Projection> Runner<P> {
         trace::link(span, decision.as_ref().and_then(|decision| decision.context));
         let made_at = decision.as_ref().map(|decision| decision.at);
         let command_id = decision.map(|decision| decision.command_id);
+        let erased = erased(&self.codec, batch).await?;
+        for tenant in &erased {
+            self.erase_before(connection, checkpoint, parked, tenant).await?;
+        }
         let prepared = self.projection.prepare(connection, &self.codec, batch).await?;
         let mut transaction = connection.begin().await?;
         self.apply(&mut transaction, parked, batch, &prepared).await?;
-        for tenant in erased(&self.codec, batch).await? {
-            self.erase(&mut transaction, parked, &tenant, last.sequence).await?;
+        for tenant in &erased {
+            self.projection.erase(&mut transaction, tenant).await?;
         }
         let mut advanced = checkpoint.clone();
         advanced.advance(&mut transaction, last.sequence, command_id).await?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ffapi_domain::{Tenant, Timestamp, webhook::WebhookView};
 use ffapi_nats::Codec;
-use sqlx::{Connection, PgConnection, postgres::PgPoolOptions, types::Json};
+use sqlx::{Connection, PgConnection, types::Json};
 
 use crate::{Database, ProjectionError, fold::millis, webhooks::sealed};
 
@@ -40,11 +40,7 @@ impl SenderSession {
     /// # Errors
     /// When the database does not respond.
     pub async fn new(database: &Database, number: i32) -> Result<Self, ProjectionError> {
-        let options = database.pool.connect_options();
-        let single =
-            PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
-        let mut connection =
-            single.connect_with((*options).clone()).await?.acquire().await?.detach();
+        let mut connection = database.session().await?;
         sqlx::query("SELECT pg_advisory_lock($1, $2)")
             .bind(SENDER_LOCK_CLASS)
             .bind(number)

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use ffapi_domain::{Tenant, Timestamp, WebhookId};
 use ffapi_nats::{Codec, Log, Message, PageLimits, failpoint, subject};
 use sqlx::PgConnection;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{ToMatch, Webhooks, endpoints::Endpoints, prepared::Receivers};
@@ -20,7 +21,7 @@ const PAGE: PageLimits = PageLimits { messages: 500, bytes: 16 * 1024 * 1024 };
 const AFTER_ALL: i32 = i32::MAX;
 /// How often new requests are looked up.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// The advisory lock of the process that works on replays; others wait for it.
+/// The advisory lock of the process that works on replays, held by its session; others wait for it.
 const REPLAY_LOCK: i64 = 0x7265_706c_6179;
 
 /// Processes replay requests.
@@ -29,6 +30,15 @@ pub struct Replays {
     database: Database,
     codec: Codec,
     webhooks: Webhooks,
+    /// The session of this process, once it has one.
+    session: Mutex<Option<Session>>,
+}
+
+/// The database session of a process that works on replays, or waits for the lock.
+#[derive(Debug)]
+struct Session {
+    connection: PgConnection,
+    is_locked: bool,
 }
 
 /// A requested replay and its progress.
@@ -44,11 +54,17 @@ struct Progress {
 impl Replays {
     /// Replays events of this log into these rows.
     pub const fn new(database: Database, log: Log, codec: Codec) -> Self {
-        Self { database, codec, webhooks: Webhooks::new(log) }
+        Self { database, codec, webhooks: Webhooks::new(log), session: Mutex::const_new(None) }
     }
 
     /// Processes requests until `stop` is cancelled. Only one process works at a time.
     pub async fn run(&self, stop: &CancellationToken) {
+        self.run_until(stop).await;
+        // Releases the lock.
+        *self.session.lock().await = None;
+    }
+
+    async fn run_until(&self, stop: &CancellationToken) {
         loop {
             let worked = tokio::select! {
                 () = stop.cancelled() => return,
@@ -75,25 +91,24 @@ impl Replays {
     /// When the log, the key store or the database does not respond. Other replays take turns
     /// before the retry.
     pub async fn step(&self) -> Result<bool, ProjectionError> {
-        let mut locked = self.database.pool.begin().await?;
-        let lock = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(REPLAY_LOCK);
-        let free = lock.fetch_one(&mut *locked).await?;
-        let progress = if free { next(&mut locked).await? } else { None };
-        let Some(progress) = progress else {
-            // Explicitly, since a dropped transaction is only rolled back when the connection is
-            // reused.
-            locked.rollback().await?;
-            return Ok(false);
+        let mut session = self.session.lock().await;
+        // Taken out, so that one that fails is not used again.
+        let mut own = match session.take() {
+            Some(own) => own,
+            None => Session { connection: self.database.session().await?, is_locked: false },
         };
+        let progress = own.next().await?;
+        *session = Some(own);
+        let Some(progress) = progress else { return Ok(false) };
         let worked = self.work(&progress).await;
         if !matches!(worked, Ok(true)) {
-            progress.count_page().execute(&mut *locked).await?;
+            progress.count_page().execute(&self.database.pool).await?;
         }
-        locked.commit().await?;
         worked
     }
 
-    /// Processes one page; false if it has to be retried.
+    /// Processes one page; false if it has to be retried. No transaction is open while the log is read.
+    /// If another process believes to have the lock as well, one of both advances the replay.
     async fn work(&self, progress: &Progress) -> Result<bool, ProjectionError> {
         let filter = subject::tenant(&progress.tenant);
         let (sequence, _) = progress.after();
@@ -152,6 +167,17 @@ impl Replays {
             (delivery.resend, delivery.at) = (true, at);
         }
         Ok(matched)
+    }
+}
+
+impl Session {
+    /// The next replay; none if there is none, or another process works on them.
+    async fn next(&mut self) -> Result<Option<Progress>, ProjectionError> {
+        if !self.is_locked {
+            let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(REPLAY_LOCK);
+            self.is_locked = lock.fetch_one(&mut self.connection).await?;
+        }
+        if self.is_locked { next(&mut self.connection).await } else { Ok(None) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod erasure;
 mod harness;
 mod job_detail;
 mod job_list;

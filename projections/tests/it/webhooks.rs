@@ -13,7 +13,7 @@ use ffapi_domain::{
 use ffapi_projections::{Replays, Webhooks, delivery_queue};
 use uuid::Uuid;
 
-use crate::harness::{TestServers, tenant};
+use crate::harness::{TestServers, tenant, until};
 
 async fn command(servers: &TestServers, tenant: &Tenant, hook: WebhookId, command: WebhookCommand) {
     let (caller, id) = (Caller::process("test"), hook.to_string());
@@ -170,4 +170,66 @@ async fn a_replay_of_exactly_one_page_completes() {
     assert_eq!(due(&servers, hook).await, 499);
     while replays.step().await.unwrap() {}
     assert_eq!((due(&servers, hook).await, open_replays(&servers, hook).await), (499, 0));
+}
+
+/// Sends a signal to the server of the log.
+fn signal(servers: &TestServers, signal: &str) {
+    let pid = servers.nats.pid().to_string();
+    assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+}
+
+/// Sessions with an open transaction that does nothing.
+async fn idle_transactions(servers: &TestServers) -> i64 {
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'",
+    );
+    count.fetch_one(&pool(servers).await).await.unwrap()
+}
+
+#[tokio::test]
+async fn no_transaction_is_open_while_a_replay_waits_for_the_log() {
+    let servers = TestServers::new().await;
+    let running = servers.run(Webhooks::new(servers.commands.log().clone()));
+    let acme = tenant("acme");
+    let hook = create_hook(&servers, &acme, 1).await;
+    servers.submit(1, &acme).await;
+    replay_all(&servers, &acme, hook).await;
+    servers.caught_up().await;
+    running.stop().await.unwrap();
+    signal(&servers, "-STOP");
+    let replays = replays(&servers);
+    let step = tokio::spawn(async move { replays.step().await });
+    let locked = async || {
+        let count = sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted",
+        );
+        count.fetch_one(&pool(&servers).await).await.unwrap() == 1
+    };
+    until(locked).await;
+    assert_eq!(idle_transactions(&servers).await, 0);
+    assert!(!step.is_finished(), "it waits for the log");
+    signal(&servers, "-CONT");
+    assert!(step.await.unwrap().unwrap());
+    assert_eq!((due(&servers, hook).await, open_replays(&servers, hook).await), (1, 0));
+}
+
+#[tokio::test]
+async fn one_process_works_on_replays_and_another_one_takes_over() {
+    let servers = TestServers::new().await;
+    let _running = servers.run(Webhooks::new(servers.commands.log().clone()));
+    let acme = tenant("acme");
+    let hook = create_hook(&servers, &acme, 1).await;
+    for n in 0..1_000 {
+        servers.submit(n, &acme).await;
+    }
+    replay_all(&servers, &acme, hook).await;
+    servers.caught_up().await;
+    let (one, other) = (replays(&servers), replays(&servers));
+    assert!(one.step().await.unwrap());
+    assert!(!other.step().await.unwrap(), "the other one has the lock");
+    drop(one);
+    // The server releases the lock when it sees the end of the connection.
+    until(async || other.step().await.unwrap()).await;
+    while other.step().await.unwrap() {}
+    assert_eq!((due(&servers, hook).await, open_replays(&servers, hook).await), (1_000, 0));
 }
