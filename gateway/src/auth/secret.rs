@@ -33,7 +33,6 @@ impl fmt::Debug for Pepper {
 }
 
 /// A new key: the secret that is shown once, and the hash that is stored.
-#[derive(Debug)]
 pub struct Minted {
     /// The public id.
     pub id: KeyId,
@@ -43,6 +42,13 @@ pub struct Minted {
     pub hash: String,
     /// The version of the pepper; stored.
     pub pepper_version: u32,
+}
+
+impl fmt::Debug for Minted {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Minted").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// Keeps the version apart from every other use of the pepper.
@@ -192,6 +198,7 @@ mod tests {
         assert!(pepper.matches(&secret, &minted.hash));
         assert!(!Pepper::new([4; 32]).matches(&secret, &minted.hash));
         assert!(!pepper.matches(&[8; 32], &minted.hash));
+        assert!(!format!("{minted:?}").contains(&minted.secret));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, fmt, time::SystemTime};
 
 use ffapi_domain::Timestamp;
 use ffapi_nats::{
@@ -26,7 +26,6 @@ pub(crate) const PAGE_BYTES: usize = 1024 * 1024;
 pub(crate) const IDEM_MILLIS: u64 = 48 * 3600 * 1000;
 
 /// What a backup is made of.
-#[derive(Debug)]
 pub struct Source<'a> {
     /// The server with the log.
     pub nats: &'a Nats,
@@ -37,6 +36,16 @@ pub struct Source<'a> {
     /// Also records digests of the read models, with which the backup can be verified completely.
     /// They take a scan of every table.
     pub with_read_models: bool,
+}
+
+impl fmt::Debug for Source<'_> {
+    /// Without the contents of files, which are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("nats", &self.nats)
+            .field("files", &self.files.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A backup that was made.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use ffapi_domain::Timestamp;
 use ffapi_nats::{Nats, RawStream, Record, topology::VAULT};
@@ -12,7 +12,7 @@ use crate::{
 
 /// What a backup replaces each time, instead of adding to it: old ones are soon deleted, so that an
 /// erased tenant is forgotten.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Vault {
     /// Stream sequence of the newest change of the vault.
     pub(crate) last: u64,
@@ -22,6 +22,16 @@ pub(crate) struct Vault {
     pub(crate) files: BTreeMap<String, String>,
     /// The webhook deliveries that were due.
     pub(crate) deliveries: DueDeliveries,
+}
+
+impl fmt::Debug for Vault {
+    /// Without the contents of files, which are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("last", &self.last)
+            .field("files", &self.files.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The files of the data folder that was backed up, by name.

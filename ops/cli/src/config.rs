@@ -131,6 +131,12 @@ fn from_files() -> anyhow::Result<Vec<(String, String)>> {
 /// Prints the configuration with secrets hidden.
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
+    println!("{}", shown(config)?);
+    Ok(())
+}
+
+/// The configuration as JSON, with secrets hidden.
+fn shown(config: &Config) -> anyhow::Result<String> {
     let mut shown = config.clone();
     shown.secrets.hide();
     shown.stores.values_mut().for_each(StoreConfig::hide);
@@ -140,8 +146,7 @@ pub(crate) fn print(config: &Config) -> anyhow::Result<()> {
     if let Some(nats) = &mut shown.nats {
         nats.url = nats.shown();
     }
-    println!("{}", serde_json::to_string_pretty(&shown)?);
-    Ok(())
+    Ok(serde_json::to_string_pretty(&shown)?)
 }
 
 /// Checks what needs no server: the secrets, the stores, and the recipients of backups.
@@ -179,6 +184,34 @@ mod tests {
         let mut all = BTreeMap::new();
         flat(&serde_json::to_value(of).unwrap(), "", &mut all);
         all
+    }
+
+    #[test]
+    fn secrets_are_not_in_what_is_logged() {
+        let text = r#"
+            [nats]
+            url = "nats://user:hush-nats@a:4222,nats://user:hush-nats@b:4222"
+            [postgres]
+            url = "postgres://user:hush-postgres@host/ffapi?password=hush-query"
+            [secrets]
+            master_key = "hush-master"
+            pepper = "hush-pepper"
+            signing_key = "hush-signing"
+            [secrets.next]
+            pepper = "hush-next"
+            [secrets.previous]
+            master_key = "hush-previous"
+            [stores.media]
+            url = "s3://bucket"
+            access_key_id = "hush-id"
+            secret_access_key = "hush-key"
+            options = { aws_session_token = "hush-option" }
+        "#;
+        let config: Config = Figment::from(Toml::string(text)).extract().unwrap();
+        assert_eq!(config.secrets.previous.master_key, "hush-previous");
+        let debug = format!("{config:?} {:?} {:?}", config.secrets, config.secrets.next);
+        assert!(!debug.contains("hush"), "{debug}");
+        assert!(!shown(&config).unwrap().contains("hush"));
     }
 
     #[test]

@@ -40,6 +40,12 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
+impl std::fmt::Debug for Rotated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rotated(..)")
+    }
+}
+
 /// Identifies a field of [`Secrets`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Secret {

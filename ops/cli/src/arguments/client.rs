@@ -1,9 +1,9 @@
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use clap::Args;
 
 /// The server to connect to, and the key.
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(crate) struct Server {
     /// Its URL
     #[arg(long, env = "FFAPI_URL", default_value = "http://127.0.0.1:8080")]
@@ -17,6 +17,13 @@ pub(crate) struct Server {
     /// Print JSON, as the API answers
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl fmt::Debug for Server {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// The jobs to list.
