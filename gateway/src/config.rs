@@ -1,7 +1,7 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use ffapi_domain::Network;
-use ffapi_storage::comma_separated;
+use ffapi_storage::{comma_separated, duration_setting};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -40,9 +40,10 @@ pub struct GatewayConfig {
     pub scanner: Option<ScannerConfig>,
     /// The inspection of each upload by a worker before it is accepted.
     pub inspection: InspectionConfig,
-    /// Seconds after which an idle connection is closed; more than the minute that `Prefer: wait`
-    /// may take.
-    pub idle_timeout: u64,
+    /// Time after which an idle connection is closed; more than the minute that `Prefer: wait` may
+    /// take.
+    #[serde(with = "duration_setting::seconds")]
+    pub idle_timeout: Duration,
     /// Maximum number of open connections; lowered to fit the file descriptor limit.
     pub connections: u64,
     /// Maximum number of them from one address, or one /64 of IPv6. Loopback and trusted proxies,
@@ -52,9 +53,9 @@ pub struct GatewayConfig {
     pub prices: Option<PriceTable>,
     /// What reads contain: `read-your-writes`, or `eventual`, which asks the log nothing.
     pub consistency: Consistency,
-    /// Milliseconds for which keys are accepted without a confirmation that the log holds nothing
-    /// newer.
-    pub max_key_lag: u64,
+    /// How long keys are accepted without a confirmation that the log holds nothing newer.
+    #[serde(with = "duration_setting::milliseconds")]
+    pub max_key_lag: Duration,
 }
 
 /// Certificate and key for HTTPS. The files are read again when they change.
@@ -81,12 +82,12 @@ impl Default for GatewayConfig {
             issuer: None,
             scanner: None,
             inspection: InspectionConfig::default(),
-            idle_timeout: 90,
+            idle_timeout: Duration::from_secs(90),
             connections: 10_000,
             connections_per_address: 1_000,
             prices: None,
             consistency: Consistency::default(),
-            max_key_lag: 5_000,
+            max_key_lag: Duration::from_secs(5),
         }
     }
 }

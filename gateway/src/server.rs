@@ -108,7 +108,7 @@ impl Server {
         let address = acceptor.local_addr();
         let address = address.first().and_then(|address| address.as_socket_addr().copied());
         let address = address.ok_or_else(|| listen(std::io::ErrorKind::AddrNotAvailable.into()))?;
-        let idle = Duration::from_secs(config.idle_timeout.max(1));
+        let idle = config.idle_timeout.max(Duration::from_secs(1));
         let connections = Arc::new(Connections::new(config));
         let acceptor = Watched::new(acceptor, idle, Arc::clone(&connections));
         let acceptor = match &config.tls {

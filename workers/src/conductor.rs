@@ -33,6 +33,7 @@ use ffapi_domain::{
     storage_quota::StorageQuotaTracker,
 };
 use ffapi_nats::{LogError, Message, Position, PubSub, Work, subject};
+use ffapi_storage::duration_setting;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -49,13 +50,14 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchedulingConfig {
-    /// Seconds of waiting that count as much as one level of priority.
-    pub aging: u64,
+    /// The wait that counts as much as one level of priority.
+    #[serde(with = "duration_setting::seconds")]
+    pub aging: Duration,
 }
 
 impl Default for SchedulingConfig {
     fn default() -> Self {
-        Self { aging: 600 }
+        Self { aging: Duration::from_mins(10) }
     }
 }
 
@@ -106,7 +108,7 @@ const MAX_FOLDED_AT_ONCE: usize = 500;
 impl Conductor {
     /// Creates a conductor with an empty state; `commands` provides the log.
     pub fn new(commands: Arc<Commands>, tiers: Tiers, scheduling: &SchedulingConfig) -> Self {
-        let caps = Caps::new(tiers, Duration::from_secs(scheduling.aging));
+        let caps = Caps::new(tiers, scheduling.aging);
         let nats = commands.log().nats().clone();
         Self {
             commands,

@@ -20,38 +20,42 @@ use ffapi_projections::{
     job_detail::{self, ExpiredOutputs},
     webhooks,
 };
-use ffapi_storage::{StagedJob, Storage, StorageError};
+use ffapi_storage::{StagedJob, Storage, StorageError, duration_setting};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{clock, metrics, outputs};
 
-/// Retention periods in seconds; 0 keeps forever. A job's own `keep` takes precedence.
+/// Retention periods; 0 keeps forever. A job's own `keep` takes precedence.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
     /// Outputs of a completed job.
-    pub outputs: u64,
+    #[serde(with = "duration_setting::seconds")]
+    pub outputs: Duration,
     /// Uploads.
-    pub uploads: u64,
+    #[serde(with = "duration_setting::seconds")]
+    pub uploads: Duration,
     /// Records of webhook deliveries.
-    pub deliveries: u64,
-    /// Seconds between two cleanup rounds.
-    pub every: u64,
+    #[serde(with = "duration_setting::seconds")]
+    pub deliveries: Duration,
+    /// Time between two cleanup rounds.
+    #[serde(with = "duration_setting::seconds")]
+    pub every: Duration,
 }
 
 impl RetentionConfig {
     /// The periods of files.
     pub fn periods(&self) -> RetentionPeriods {
-        let period = |seconds| (seconds > 0).then(|| Duration::from_secs(seconds));
+        let period = |period: Duration| (!period.is_zero()).then_some(period);
         RetentionPeriods { outputs: period(self.outputs), uploads: period(self.uploads) }
     }
 }
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        const WEEK: u64 = 7 * 24 * 3_600;
-        Self { outputs: WEEK, uploads: WEEK, deliveries: WEEK, every: 3_600 }
+        const WEEK: Duration = Duration::from_hours(7 * 24);
+        Self { outputs: WEEK, uploads: WEEK, deliveries: WEEK, every: Duration::from_hours(1) }
     }
 }
 
@@ -111,7 +115,7 @@ impl Retention {
         metrics::retention::prepare();
         let pubsub = PubSub::new(self.commands.log().nats().clone());
         let mut requests = pubsub.queue_subscribe(CLEANUP, "retention").await?;
-        let mut tick = tokio::time::interval(Duration::from_secs(self.config.every.max(1)));
+        let mut tick = tokio::time::interval(self.config.every.max(Duration::from_secs(1)));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let request = tokio::select! {
@@ -147,24 +151,24 @@ impl Retention {
 
     /// Runs one cleanup round and returns the counts. A failure with one kind does not stop the others.
     async fn round(&self, mode: Mode) -> Result<CleanupReport, RetentionError> {
-        let before = |seconds: u64| {
-            let now = clock::now().as_millis();
-            Timestamp::from_millis(now.saturating_sub(seconds.saturating_mul(1_000)))
+        let before = |age: Duration| {
+            let (now, age) = (clock::now().as_millis(), u64::try_from(age.as_millis()));
+            Timestamp::from_millis(now.saturating_sub(age.unwrap_or(u64::MAX)))
         };
         let RetentionConfig { outputs, uploads, deliveries, .. } = self.config;
         // Without a period, jobs that say how long their outputs are kept still expire.
         let completed_before =
-            if outputs == 0 { Timestamp::from_millis(0) } else { before(outputs) };
+            if outputs.is_zero() { Timestamp::from_millis(0) } else { before(outputs) };
         let expired = ExpiredOutputs { completed_before, now: clock::now() };
         let jobs = self.outputs(expired, mode);
         let files = async {
-            if uploads == 0 {
+            if uploads.is_zero() {
                 return Ok(0);
             }
-            self.uploads(Duration::from_secs(uploads), mode).await
+            self.uploads(uploads, mode).await
         };
         let records = async {
-            if deliveries == 0 {
+            if deliveries.is_zero() {
                 return Ok(0);
             }
             self.deliveries(before(deliveries), mode).await

@@ -17,7 +17,7 @@ use ffapi_projections::{
     delivery_queue::{self, SenderSession, Share},
     position_subject,
 };
-use ffapi_storage::Egress;
+use ffapi_storage::{Egress, duration_setting};
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -37,12 +37,15 @@ use crate::{clock, metrics};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebhooksConfig {
-    /// Timeout of one attempt in seconds, including the response.
-    pub timeout: u64,
-    /// Delays between attempts in seconds; the first attempt is immediate.
-    pub schedule: Vec<u64>,
-    /// Seconds of uninterrupted failure after which an endpoint is disabled.
-    pub disable_after: u64,
+    /// Timeout of one attempt, including the response.
+    #[serde(with = "duration_setting::seconds")]
+    pub timeout: Duration,
+    /// Delays between attempts; the first attempt is immediate.
+    #[serde(with = "duration_setting::seconds_each")]
+    pub schedule: Vec<Duration>,
+    /// Time of uninterrupted failure after which an endpoint is disabled.
+    #[serde(with = "duration_setting::seconds")]
+    pub disable_after: Duration,
     /// Endpoints that are sent to concurrently.
     pub endpoints: usize,
     /// Requests per second to one host, over all tenants; bursts of ten times as many after a
@@ -54,23 +57,21 @@ pub struct WebhooksConfig {
 
 impl Default for WebhooksConfig {
     fn default() -> Self {
-        const MINUTE: u64 = 60;
-        const HOUR: u64 = 60 * MINUTE;
         Self {
-            timeout: 20,
+            timeout: Duration::from_secs(20),
             // As recommended by Standard Webhooks.
             schedule: vec![
-                5,
-                5 * MINUTE,
-                30 * MINUTE,
-                2 * HOUR,
-                5 * HOUR,
-                10 * HOUR,
-                14 * HOUR,
-                20 * HOUR,
-                24 * HOUR,
+                Duration::from_secs(5),
+                Duration::from_mins(5),
+                Duration::from_mins(30),
+                Duration::from_hours(2),
+                Duration::from_hours(5),
+                Duration::from_hours(10),
+                Duration::from_hours(14),
+                Duration::from_hours(20),
+                Duration::from_hours(24),
             ],
-            disable_after: 5 * 24 * HOUR,
+            disable_after: Duration::from_hours(5 * 24),
             endpoints: 256,
             host_rate: 20,
             host_concurrency: 32,

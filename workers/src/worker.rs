@@ -18,6 +18,7 @@ use ffapi_media::{
     protocol::{ChildMessage, Task as MediaTask},
 };
 use ffapi_nats::{Actor, JobLogs, PubSub, Task, Work, failpoint, subject, trace};
+use ffapi_storage::duration_setting;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -46,11 +47,13 @@ pub struct WorkerConfig {
     pub slots: usize,
     /// `full`, or `seccomp-only` on kernels without Landlock.
     pub sandbox: Sandbox,
-    /// Seconds without any progress after which a media process is killed.
-    pub stall_timeout: u64,
-    /// Seconds for which a stopping worker continues its tasks; unfinished ones are then handed
+    /// Time without any progress after which a media process is killed.
+    #[serde(with = "duration_setting::seconds")]
+    pub stall_timeout: Duration,
+    /// How long a stopping worker continues its tasks; unfinished ones are then handed
     /// back and continue elsewhere.
-    pub drain: u64,
+    #[serde(with = "duration_setting::seconds")]
+    pub drain: Duration,
     /// Device files that media children may open; every render node of the machine if empty.
     pub devices: Vec<PathBuf>,
     /// Concurrent tasks on each kind of hardware other than the CPU.
@@ -83,8 +86,8 @@ impl Default for WorkerConfig {
         Self {
             slots: 0,
             sandbox: Sandbox::Full,
-            stall_timeout: 60,
-            drain: 5,
+            stall_timeout: Duration::from_mins(1),
+            drain: Duration::from_secs(5),
             devices: vec![],
             device_slots: 2,
             child_memory: 0,
@@ -211,13 +214,13 @@ impl Worker {
             worker,
             capabilities,
             active_attempts: ActiveAttempts::default(),
-            stall_timeout: Duration::from_secs(config.stall_timeout),
+            stall_timeout: config.stall_timeout,
             max_output_bytes: config.max_output_bytes,
             scratch: ScratchDisk::of(folder.to_owned(), config.min_free_bytes),
             abandon: CancellationToken::new(),
         };
         let context = Arc::new(context);
-        let drain = Duration::from_secs(config.drain);
+        let drain = config.drain;
         Ok(Self {
             context,
             spawner,

@@ -4,6 +4,7 @@ use std::{
 };
 
 use ffapi_domain::Timestamp;
+use ffapi_storage::duration_setting;
 use serde::{Deserialize, Serialize};
 
 use crate::{BackupError, Manifest, create::now, repository::Repository};
@@ -21,14 +22,21 @@ pub struct Keep {
     pub weekly: u64,
     /// The last backup of each of so many months of 30 days.
     pub monthly: u64,
-    /// Days for which a vault is kept once it was replaced by a newer one. A tenant's data can be
-    /// restored for so long after its erasure, and no longer.
-    pub vault_days: u64,
+    /// How long a vault is kept once it was replaced by a newer one. A tenant's data can be restored
+    /// for so long after its erasure, and no longer.
+    #[serde(with = "duration_setting::days")]
+    pub vault_days: Duration,
 }
 
 impl Default for Keep {
     fn default() -> Self {
-        Self { hourly: 24, daily: 7, weekly: 4, monthly: 12, vault_days: 7 }
+        Self {
+            hourly: 24,
+            daily: 7,
+            weekly: 4,
+            monthly: 12,
+            vault_days: Duration::from_hours(7 * 24),
+        }
     }
 }
 
@@ -123,7 +131,8 @@ impl<'a> VaultTimes<'a> {
             }
             replaced.push((key, None));
         }
-        Self { replaced, keep_millis: keep.vault_days.saturating_mul(DAY) }
+        let keep_millis = u64::try_from(keep.vault_days.as_millis()).unwrap_or(u64::MAX);
+        Self { replaced, keep_millis }
     }
 
     /// True if it was replaced long enough ago; none if no backup has it.

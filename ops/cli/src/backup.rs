@@ -3,7 +3,7 @@
 mod restore;
 mod settings;
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Context;
 use ffapi_backup::{
@@ -133,7 +133,7 @@ fn scheduled(
 ) -> anyhow::Result<Schedule> {
     Ok(Schedule {
         repository,
-        every: Duration::from_secs(config.backup.every),
+        every: config.backup.every,
         keep: config.backup.keep,
         files: folder.map(files).transpose()?.unwrap_or_default(),
     })

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use ffapi_nats::{Nats, topology};
 use ffapi_projections::Database;
+use ffapi_storage::duration_setting;
 use ffapi_workers::Sandbox;
 
 use crate::{
@@ -147,7 +148,11 @@ fn backups(config: &Config) -> Result<String, String> {
     let target = backup.store.as_deref().unwrap_or_default();
     checked(
         !target.is_empty() && !backup.recipients.is_empty(),
-        format!("to {target} every {} s, for {} keys", backup.every, backup.recipients.len()),
+        format!(
+            "to {target} every {}, for {} keys",
+            duration_setting::text(backup.every),
+            backup.recipients.len()
+        ),
         "none are made: set backup.store and backup.recipients (disaster-recovery.md)",
     )
 }

@@ -1,6 +1,6 @@
 //! The roles, which run in one process or in separate ones with the same code.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use anyhow::Context;
 use ffapi_commands::Commands;
@@ -153,7 +153,7 @@ async fn start(
     let (log, codec) = (commands.log().clone(), commands.codec().clone());
     Ok(match role {
         Role::Gateway => {
-            let max_lag = Duration::from_millis(config.gateway.max_key_lag);
+            let max_lag = config.gateway.max_key_lag;
             let directory =
                 CredentialStore::new(config.secrets.peppers()?, config.tiers.clone(), max_lag);
             let directory = Arc::new(directory);

@@ -3,6 +3,7 @@
 
 use std::{convert::Infallible, path::Path, time::Duration};
 
+use ffapi_storage::duration_setting;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,13 +16,21 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RotationConfig {
-    /// The interval at which the settings of NATS and Postgres are reread, in seconds.
-    pub(crate) every: u64,
+    /// The interval at which the settings of NATS and Postgres are reread.
+    #[serde(with = "duration_setting::seconds")]
+    pub(crate) every: Duration,
+}
+
+impl RotationConfig {
+    /// The interval, a second at least.
+    pub(crate) fn interval(&self) -> Duration {
+        self.every.max(Duration::from_secs(1))
+    }
 }
 
 impl Default for RotationConfig {
     fn default() -> Self {
-        Self { every: 10 }
+        Self { every: Duration::from_secs(10) }
     }
 }
 
@@ -30,7 +39,7 @@ impl Default for RotationConfig {
 pub(crate) async fn follow(config: &Config, context: &AppContext) -> Infallible {
     let mut known = config.clone();
     loop {
-        tokio::time::sleep(Duration::from_secs(config.rotation.every.max(1))).await;
+        tokio::time::sleep(config.rotation.interval()).await;
         let newest = match reread(config.file.as_deref()).await {
             Ok(newest) => newest,
             Err(error) => {

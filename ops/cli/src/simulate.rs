@@ -41,7 +41,7 @@ pub(crate) async fn simulate(config: &Config, asked: Simulate) -> anyhow::Result
     let (from, to) = (time(&asked.from, "from")?, time(&asked.to, "to")?);
     let log = context.commands.log();
     let last = log.last_sequence().await?;
-    let mut caps = Caps::new(config.tiers.clone(), Duration::from_secs(config.scheduling.aging));
+    let mut caps = Caps::new(config.tiers.clone(), config.scheduling.aging);
     let mut pages = log.pages(subject::category(Category::Account.as_str()), last);
     while let Some(messages) = pages.next().await? {
         for message in &messages {

@@ -157,8 +157,7 @@ impl Sender {
             return Some(DisabledBy::Gone);
         }
         let failing = endpoint.failing_since.map(|since| clock::now().since(since));
-        let max = Duration::from_secs(self.config.disable_after);
-        (failing? >= max).then_some(DisabledBy::Failing)
+        (failing? >= self.config.disable_after).then_some(DisabledBy::Failing)
     }
 
     async fn disable(&self, endpoint: &Endpoint, by: DisabledBy) {
@@ -210,7 +209,7 @@ impl Sender {
     /// `Retry-After` counts instead of the schedule, be it sooner or later.
     fn next_try(&self, number: u32, retry_after: Option<Duration>) -> Option<Timestamp> {
         let nth = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX);
-        let scheduled = Duration::from_secs(*self.config.schedule.get(nth)?);
+        let scheduled = *self.config.schedule.get(nth)?;
         let wait = retry_after.map_or(scheduled, |wait| wait.max(MIN_RETRY_AFTER));
         // Jitter of up to a tenth.
         let jitter = u32::try_from(Uuid::now_v7().as_u128() & 0xff).unwrap_or(0);
@@ -235,7 +234,7 @@ impl Sender {
             ("webhook-signature", signatures(&secrets, &due.id, timestamp, &due.body)),
         ];
         headers.extend(trace::current().map(|context| ("traceparent", context.to_string())));
-        let timeout = Duration::from_secs(self.config.timeout);
+        let timeout = self.config.timeout;
         let message = Message { headers, body: due.body.clone(), timeout };
         failpoint::hit("webhooks.before_send");
         let answer = self.egress.post(&url, message).await;

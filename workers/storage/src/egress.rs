@@ -30,7 +30,7 @@ use tokio::{io::AsyncWriteExt, sync::Semaphore};
 
 pub use self::post::{Answer, Message};
 pub(crate) use self::put::{PutAnswer, PutFile};
-use crate::{comma_separated, metrics};
+use crate::{comma_separated, duration_setting, metrics};
 
 /// Limits of outgoing requests.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,13 +42,14 @@ pub struct EgressConfig {
     pub allow: Vec<Network>,
     /// A name server to use instead of the system's, like `127.0.0.1:53`.
     pub dns: Option<SocketAddr>,
-    /// Timeout for downloading a file, in seconds.
-    pub timeout: u64,
+    /// Timeout for downloading a file.
+    #[serde(with = "duration_setting::seconds")]
+    pub timeout: Duration,
 }
 
 impl Default for EgressConfig {
     fn default() -> Self {
-        Self { allow: Vec::new(), dns: None, timeout: 3_600 }
+        Self { allow: Vec::new(), dns: None, timeout: Duration::from_hours(1) }
     }
 }
 
@@ -143,7 +144,7 @@ impl Egress {
         };
         let client = builder().read_timeout(READ_TIMEOUT).build()?;
         let sender = builder().build()?;
-        Ok(Self { client, sender, allow, timeout: Duration::from_secs(config.timeout) })
+        Ok(Self { client, sender, allow, timeout: config.timeout })
     }
 
     /// Downloads a URL into a file, following redirects; returns the number of bytes.

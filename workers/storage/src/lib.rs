@@ -9,6 +9,7 @@ mod breaker;
 mod bucket;
 mod comma_separated;
 mod config;
+pub mod duration_setting;
 mod egress;
 mod error;
 mod folder;

@@ -127,7 +127,7 @@ fn answer(query: &[u8], answers: &Mutex<Answers>) -> Vec<u8> {
 fn egress(allow: &[&str], dns: Option<SocketAddr>) -> Egress {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let allow = allow.iter().map(|text| text.parse().unwrap()).collect();
-    Egress::new(&EgressConfig { allow, dns, timeout: 2 }).unwrap()
+    Egress::new(&EgressConfig { allow, dns, timeout: Duration::from_secs(2) }).unwrap()
 }
 
 async fn fetch(egress: &Egress, url: &str, max: u64) -> Result<String, EgressError> {

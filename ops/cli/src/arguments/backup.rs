@@ -49,7 +49,7 @@ pub(crate) struct Create {
     /// compare them then
     #[arg(long)]
     pub(crate) without_read_models: bool,
-    /// Continue until it is stopped, with a backup every `backup.every` seconds, and prune
+    /// Continue until it is stopped, with a backup every `backup.every`, and prune
     #[arg(long)]
     pub(crate) follow: bool,
 }

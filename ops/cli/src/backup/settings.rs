@@ -1,7 +1,7 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use ffapi_backup::Keep;
-use ffapi_storage::comma_separated;
+use ffapi_storage::{comma_separated, duration_setting};
 use serde::{Deserialize, Serialize};
 
 /// Backups.
@@ -13,8 +13,9 @@ pub(crate) struct BackupConfig {
     /// The public keys that they are encrypted to.
     #[serde(deserialize_with = "comma_separated")]
     pub(crate) recipients: Vec<String>,
-    /// Seconds between two of them.
-    pub(crate) every: u64,
+    /// Time between two of them.
+    #[serde(with = "duration_setting::seconds")]
+    pub(crate) every: Duration,
     /// Which are kept.
     pub(crate) keep: Keep,
     /// The data folder of `ffapi up`, whose secrets are part of backups.
@@ -24,6 +25,7 @@ pub(crate) struct BackupConfig {
 
 impl Default for BackupConfig {
     fn default() -> Self {
-        Self { store: None, recipients: vec![], every: 30, keep: Keep::default(), folder: None }
+        let every = Duration::from_secs(30);
+        Self { store: None, recipients: vec![], every, keep: Keep::default(), folder: None }
     }
 }

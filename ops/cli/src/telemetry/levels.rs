@@ -1,4 +1,4 @@
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use anyhow::Context;
 use tracing_subscriber::{EnvFilter, Registry, reload};
@@ -34,7 +34,7 @@ pub(super) fn initial(setting: &str) -> anyhow::Result<AskedAnew<EnvFilter>> {
 pub(super) async fn follow(handle: &Handle, config: &Config) -> Infallible {
     let mut known = config.log.filter.clone();
     loop {
-        tokio::time::sleep(Duration::from_secs(config.rotation.every.max(1))).await;
+        tokio::time::sleep(config.rotation.interval()).await;
         // If they cannot be read, the rotation of passwords says so.
         let Ok(newest) = config::read(config.file.as_deref()) else { continue };
         if newest.log.filter == known {

@@ -53,6 +53,7 @@ mod scratch_disk;
 mod secrets;
 mod service_manager;
 mod serving;
+mod settings;
 mod slo_report;
 mod stack;
 mod storage_quota;
