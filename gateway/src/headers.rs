@@ -18,8 +18,37 @@ const DOCS_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'
 const HSTS: &str = "max-age=31536000; includeSubDomains";
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
+/// How a request was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// Of the connection to this server.
+    pub(crate) fn of_connection(request: &Request) -> Self {
+        if request.scheme().as_str() == "https" { Self::Https } else { Self::Http }
+    }
+
+    /// Of the client's connection to a trusted proxy, as the proxy states it.
+    pub(crate) fn of_client(request: &Request) -> Self {
+        let is_stated = request.header("x-forwarded-proto").is_some_and(|proto| proto == "https")
+            || request.header("forwarded").is_some_and(|value| value.contains("proto=https"));
+        if is_stated { Self::Https } else { Self::of_connection(request) }
+    }
+
+    /// Its name in URLs.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// Adds the headers that the response does not set itself.
-pub(crate) fn write(path: &str, secure: bool, response: &mut Response) {
+pub(crate) fn write(path: &str, scheme: Scheme, response: &mut Response) {
     let docs = path.strip_prefix("/api/v1").unwrap_or(path).starts_with("/docs");
     let headers = response.headers_mut();
     let policy = if docs { DOCS_POLICY } else { API_POLICY };
@@ -31,18 +60,11 @@ pub(crate) fn write(path: &str, secure: bool, response: &mut Response) {
     if !docs {
         put(headers, header::CACHE_CONTROL, "no-store");
     }
-    if secure {
+    if scheme == Scheme::Https {
         put(headers, header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
     headers.entry(name).or_insert(HeaderValue::from_static(value));
-}
-
-/// True if the request came over TLS: to this server, or to a trusted proxy.
-pub(crate) fn is_secure(request: &Request, proxied: bool) -> bool {
-    let forwarded = request.header("x-forwarded-proto").is_some_and(|proto| proto == "https")
-        || request.header("forwarded").is_some_and(|value| value.contains("proto=https"));
-    request.scheme().as_str() == "https" || (proxied && forwarded)
 }

@@ -23,11 +23,11 @@ const DOWNLOADS: HourlyLimit =
 
 impl HourlyLimit {
     pub(crate) fn of(request: &Request) -> Self {
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        Self::of_path(playback::path(request), is_read)
+        Self::of_operation(request.method(), playback::path(request))
     }
 
-    fn of_path(path: &str, is_read: bool) -> Self {
+    fn of_operation(method: &Method, path: &str) -> Self {
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
         let path = path.strip_prefix("/api/v1").unwrap_or_default();
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match segments.as_slice() {
@@ -44,21 +44,21 @@ mod tests {
 
     #[test]
     fn following_a_job_and_playing_its_outputs_leave_the_requests_to_other_work() {
-        for (path, is_read, expected) in [
-            ("/api/v1/jobs/job_1", true, POLLS),
-            ("/api/v1/jobs/job_1/events", true, POLLS),
-            ("/api/v1/batch/batch_1", true, POLLS),
-            ("/api/v1/me", true, POLLS),
-            ("/api/v1/jobs/job_1", false, REQUESTS),
-            ("/api/v1/jobs", true, REQUESTS),
-            ("/api/v1/jobs/job_1/logs", true, REQUESTS),
-            ("/api/v1/jobs/job_1/outputs", true, REQUESTS),
-            ("/api/v1/jobs/job_1/outputs/", true, REQUESTS),
-            ("/api/v1/jobs/job_1/outputs/hls/master.m3u8", true, DOWNLOADS),
-            ("/api/v1/jobs/job_1/outputs/a.mp4", false, DOWNLOADS),
-            ("/other/api/v1/me", true, REQUESTS),
+        for (method, path, expected) in [
+            (Method::GET, "/api/v1/jobs/job_1", POLLS),
+            (Method::GET, "/api/v1/jobs/job_1/events", POLLS),
+            (Method::GET, "/api/v1/batch/batch_1", POLLS),
+            (Method::GET, "/api/v1/me", POLLS),
+            (Method::PATCH, "/api/v1/jobs/job_1", REQUESTS),
+            (Method::GET, "/api/v1/jobs", REQUESTS),
+            (Method::GET, "/api/v1/jobs/job_1/logs", REQUESTS),
+            (Method::GET, "/api/v1/jobs/job_1/outputs", REQUESTS),
+            (Method::GET, "/api/v1/jobs/job_1/outputs/", REQUESTS),
+            (Method::GET, "/api/v1/jobs/job_1/outputs/hls/master.m3u8", DOWNLOADS),
+            (Method::DELETE, "/api/v1/jobs/job_1/outputs/a.mp4", DOWNLOADS),
+            (Method::GET, "/other/api/v1/me", REQUESTS),
         ] {
-            assert_eq!(HourlyLimit::of_path(path, is_read), expected, "{path}");
+            assert_eq!(HourlyLimit::of_operation(&method, path), expected, "{path}");
         }
     }
 }

@@ -17,7 +17,8 @@ use uuid::Uuid;
 use crate::{
     api_paths::{self, ApiPaths},
     cors::{AllowedOrigin, CorsPolicy},
-    guard, headers,
+    guard,
+    headers::{self, Scheme},
     metrics::{ActiveRequest, Answered, known_method},
     parser_messages::of_parameter,
     playback,
@@ -61,8 +62,9 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     let proxied =
         gateway.as_ref().is_some_and(|gateway| gateway.proxies.forwarded_by_trusted(&request));
     let paths = request.data::<Arc<ApiPaths>>().cloned();
-    let secure = headers::is_secure(&request, proxied);
-    let active = ActiveRequest::begin(request.method(), request.version(), secure);
+    let scheme =
+        if proxied { Scheme::of_client(&request) } else { Scheme::of_connection(&request) };
+    let active = ActiveRequest::begin(request.method(), request.version(), scheme);
     let rate_limit = RateLimitHeaders::default();
     request.set_data(rate_limit.clone());
     let any = CorsPolicy::new(&[AllowedOrigin::Any]);
@@ -110,7 +112,7 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     if let Some(cors) = cors {
         cors.write(origin.as_ref(), response.headers_mut());
     }
-    headers::write(&path, secure, &mut response);
+    headers::write(&path, scheme, &mut response);
     let waited = response.headers().contains_key(PREFERENCE_APPLIED);
     trace::answered(&span, response.status(), kind.map(Kind::slug));
     active.answered(Answered { route, status: response.status(), problem: kind, waited });

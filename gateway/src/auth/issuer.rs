@@ -51,6 +51,15 @@ fn scope() -> String {
     "scope".to_owned()
 }
 
+/// What a request does while another one fetches the keys.
+#[derive(Debug, Clone, Copy)]
+enum OtherFetch {
+    /// Waits for it.
+    Await,
+    /// Continues without it.
+    Ignore,
+}
+
 /// Verifies tokens of an issuer with its published keys.
 #[derive(Debug)]
 pub(crate) struct Issuer {
@@ -169,7 +178,8 @@ impl Issuer {
         }
         // While one request fetches the keys, others continue with the current ones.
         let usable = age < KEYS_MAX_AGE && known.as_deref().and_then(find).is_some();
-        self.fetch(!usable).await;
+        let others = if usable { OtherFetch::Ignore } else { OtherFetch::Await };
+        self.fetch(others).await;
         let (known, age) = self.known();
         match known.as_deref() {
             Some(keys) if age < KEYS_MAX_AGE => find(keys).ok_or(AuthError::Unknown),
@@ -184,11 +194,13 @@ impl Issuer {
     }
 
     /// Fetches the keys, one request at a time and not more often than [`MIN_FETCH_INTERVAL`].
-    async fn fetch(&self, wait: bool) {
+    async fn fetch(&self, others: OtherFetch) {
         let mut fetched = match self.fetched.try_lock() {
             Ok(fetched) => fetched,
-            Err(_) if wait => self.fetched.lock().await,
-            Err(_) => return,
+            Err(_) => match others {
+                OtherFetch::Await => self.fetched.lock().await,
+                OtherFetch::Ignore => return,
+            },
         };
         if fetched.is_some_and(|at| at.elapsed() < MIN_FETCH_INTERVAL) {
             return;

@@ -76,7 +76,7 @@ pub(crate) async fn replay(
         return Ok(None);
     };
     let shown = show::in_log(gateway, &principal.tenant, id).await?;
-    Ok(shown.map(|shown| response(&shown, id, vec![], true)))
+    Ok(shown.map(|shown| response(&shown, id, vec![]).replayed(true)))
 }
 
 /// Submits a batch whose specs are already parsed.
@@ -105,7 +105,7 @@ pub(crate) async fn submit(
     if let Some(key) = key {
         id = key.reserve(&gateway.idempotency, &principal.tenant, &id).await?;
         if let Some(shown) = show::in_log(gateway, tenant, id).await? {
-            return Ok(response(&shown, id, vec![], true));
+            return Ok(response(&shown, id, vec![]).replayed(true));
         }
     }
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
@@ -163,7 +163,7 @@ pub(crate) async fn submit(
         None => show::in_log(gateway, tenant, id).await?,
     };
     let shown = shown.ok_or_else(|| Problem::not_found("batch"))?;
-    Ok(response(&shown, id, warnings, replayed))
+    Ok(response(&shown, id, warnings).replayed(replayed))
 }
 
 /// The problem of jobs that wait for each other, at each of them.
@@ -180,7 +180,6 @@ fn response(
     shown: &InLog<BatchInLog>,
     id: BatchId,
     warnings: Vec<String>,
-    replayed: bool,
 ) -> Reply<201, BatchShown> {
     let InLog { view, position } = shown;
     let body = show::show(&view.batch, view.counts(), 0.0).created(&view.jobs, warnings);
@@ -188,7 +187,6 @@ fn response(
         .location(format!("/api/v1/batch/{id}"))
         .version(view.batch.version)
         .position(*position)
-        .replayed(replayed)
 }
 
 /// Applies the checks of a submission to every job; returns their warnings without duplicates.

@@ -6,7 +6,7 @@ use opentelemetry::{KeyValue, Value};
 use poem::http::{Method, StatusCode, Version};
 
 use super::INSTRUMENTS;
-use crate::problem::Kind;
+use crate::{headers::Scheme, problem::Kind};
 
 /// A request that is being answered; counted as active until it is dropped.
 pub(crate) struct ActiveRequest {
@@ -27,11 +27,11 @@ pub(crate) struct Answered {
 }
 
 impl ActiveRequest {
-    pub(crate) fn begin(method: &Method, version: Version, secure: bool) -> Self {
+    pub(crate) fn begin(method: &Method, version: Version, scheme: Scheme) -> Self {
         let this = Self {
             start: Instant::now(),
             method: known_method(method),
-            scheme: if secure { "https" } else { "http" },
+            scheme: scheme.as_str(),
             version: if version == Version::HTTP_2 { "2" } else { "1.1" },
         };
         INSTRUMENTS.active_requests.add(1, &this.labels());

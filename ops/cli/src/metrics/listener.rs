@@ -60,9 +60,10 @@ async fn answer(
         return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n"));
     }
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let open = accept.is_some_and(open_metrics::is_accepted);
+    let is_open = accept.is_some_and(open_metrics::is_accepted);
+    let format = if is_open { Format::OpenMetrics } else { Format::Text };
     // Instruments that are read when asked for read files of /proc.
-    let encoded = tokio::task::spawn_blocking(move || encode(&registry, open)).await;
+    let encoded = tokio::task::spawn_blocking(move || encode(&registry, format)).await;
     Ok(match encoded {
         Ok(Some((format, body))) => {
             let mut response = Response::new(Full::new(body.into()));
@@ -77,10 +78,18 @@ async fn answer(
     })
 }
 
-/// The metrics and their format.
-fn encode(registry: &Registry, open: bool) -> Option<(&'static str, Vec<u8>)> {
+/// A format of the metrics.
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    /// The text format of Prometheus.
+    Text,
+    OpenMetrics,
+}
+
+/// The metrics, and the media type of their format.
+fn encode(registry: &Registry, format: Format) -> Option<(&'static str, Vec<u8>)> {
     let families = registry.gather();
-    if open {
+    if matches!(format, Format::OpenMetrics) {
         return Some((open_metrics::FORMAT, open_metrics::encode(&families).into_bytes()));
     }
     let mut body = Vec::new();
