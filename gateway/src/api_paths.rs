@@ -26,7 +26,7 @@ struct KnownPath {
 }
 
 /// Begins the names of query parameters that filter by a label.
-const LABEL: &str = "metadata.";
+pub(crate) const LABEL: &str = "metadata.";
 /// The query parameters that every operation accepts: a token, and a number that some clients add to bypass
 /// caches.
 const ANYWHERE: [&str; 2] = ["token", "_"];

@@ -3,10 +3,13 @@
 
 mod details;
 mod jobs;
+mod labels;
+mod outputs;
 mod raw_bodies;
 mod schemas;
 mod set;
 mod texts;
+mod tus;
 mod url_parameters;
 mod values;
 
@@ -14,13 +17,23 @@ use ffapi_domain::catalogue::EVENTS;
 use serde_json::{Map, Value, json};
 
 use self::{
-    set::set,
+    set::{response_name, set},
     texts::{TAGS, parameter_text, tag_of},
 };
 use crate::{asyncapi, problem::Kind};
 
 /// The whole document, from the generated one.
 pub(crate) fn document(generated: &str) -> Value {
+    let mut document = routed(generated);
+    labels::describe(&mut document);
+    outputs::describe(&mut document);
+    tus::describe(&mut document);
+    document
+}
+
+/// The document of the operations that are routed by their methods and paths; requests that are answered
+/// or redirected before that are not in it.
+pub(crate) fn routed(generated: &str) -> Value {
     let mut document: Value = serde_json::from_str(generated).unwrap_or_default();
     upgrade(&mut document);
     let mut root = |path: &[&str], value: Value| set(&mut document, path, value);
@@ -134,11 +147,6 @@ fn problem_schema() -> Value {
             },
         },
     })
-}
-
-/// The name of a kind's response among the components, like `RateLimited`.
-fn response_name(kind: Kind) -> String {
-    format!("{kind:?}")
 }
 
 fn problem_responses() -> Value {
@@ -323,7 +331,9 @@ mod tests {
     #[test]
     fn the_document_says_what_the_generated_one_says() {
         let (generated, document) = generated();
-        assert_eq!(operations(&generated), operations(&document));
+        let missing: Vec<_> =
+            operations(&generated).difference(&operations(&document)).cloned().collect();
+        assert!(missing.is_empty(), "{missing:?}");
         for (name, schema) in generated["components"]["schemas"].as_object().unwrap() {
             let fields = |schema: &Value| {
                 let fields = schema["properties"].as_object();
@@ -346,6 +356,68 @@ mod tests {
                         "{method} {path} {status}"
                     );
                 }
+            }
+        }
+    }
+
+    /// Requests that are answered before routing are operations for clients all the same.
+    #[test]
+    fn operations_that_are_not_routed_are_in_the_document() {
+        let (generated, document) = generated();
+        let more: BTreeSet<String> =
+            operations(&document).difference(&operations(&generated)).cloned().collect();
+        let file = ["/outputs/{name}", "/outputs/{folder}/{name}"];
+        let of_files = file.iter().flat_map(|file| {
+            [
+                format!("head /api/v1/jobs/{{id}}{file}"),
+                format!("head /api/v1/t/{{token}}{file}"),
+                format!("get /api/v1/t/{{token}}{file}"),
+            ]
+        });
+        let others = [
+            "get /api/v1/t/{token}/outputs",
+            "post /api/v1/t/{token}/upload",
+            "options /api/v1/uploads",
+            "head /api/v1/uploads/{id}",
+            "patch /api/v1/uploads/{id}",
+        ];
+        let expected: BTreeSet<String> = of_files.chain(others.map(str::to_owned)).collect();
+        assert_eq!(more, expected);
+        let parameters = |path: &str, method: &str, place: &str| {
+            let all = document["paths"][path][method]["parameters"].as_array().unwrap().iter();
+            let there = all.filter(|parameter| parameter["in"] == place);
+            there.map(|parameter| parameter["name"].as_str().unwrap()).collect::<BTreeSet<_>>()
+        };
+        for path in document["paths"].as_object().unwrap().keys() {
+            let templates =
+                path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            let templates: BTreeSet<&str> = templates.collect();
+            for method in document["paths"][path].as_object().unwrap().keys() {
+                if !templates.is_empty() {
+                    assert_eq!(parameters(path, method, "path"), templates, "{method} {path}");
+                }
+            }
+        }
+        for path in ["/api/v1/jobs", "/api/v1/batch/{id}/jobs"] {
+            assert!(parameters(path, "get", "query").contains("metadata"), "{path}");
+        }
+        let sent = parameters("/api/v1/uploads", "post", "header");
+        assert!(sent.is_superset(&BTreeSet::from(["Tus-Resumable", "Upload-Length"])), "{sent:?}");
+        // They have no body, and a token in a path needs no key.
+        let head = &document["paths"]["/api/v1/t/{token}/outputs/{name}"]["head"];
+        assert!(head["responses"]["200"].get("content").is_none(), "{head}");
+        assert_eq!(head["security"], json!([]));
+        assert!(head["responses"].get("401").is_some(), "{head}");
+    }
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own() {
+        let (_, document) = generated();
+        let mut seen = BTreeSet::new();
+        for methods in document["paths"].as_object().unwrap().values() {
+            for operation in methods.as_object().unwrap().values() {
+                let id = operation["operationId"].as_str().unwrap();
+                assert!(seen.insert(id), "{id}");
             }
         }
     }

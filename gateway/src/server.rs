@@ -214,8 +214,9 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let service = service();
     let limiter = DocumentLimiter::new();
     let page = Document::new("text/html; charset=utf-8", service.swagger_ui_html());
-    let spec = crate::openapi::document(&service.spec()).to_string();
-    let paths = ApiPaths::of(&serde_json::from_str(&spec).unwrap_or_default());
+    let generated = service.spec();
+    let paths = ApiPaths::of(&crate::openapi::routed(&generated));
+    let spec = crate::openapi::document(&generated).to_string();
     let spec = Document::new("application/json", spec);
     let events = Document::new("application/json", asyncapi::document().to_string());
     let open = |ready: bool| {

@@ -23,10 +23,10 @@ pub(super) fn tag_of(path: &str) -> &'static str {
     let mut segments = path.split('/');
     let (first, third) = (segments.next().unwrap_or_default(), segments.nth(1));
     match first {
-        "jobs" if third == Some("outputs") => "Outputs",
+        "jobs" | "t" if third == Some("outputs") => "Outputs",
         "convert" | "stream" | "thumbnails" | "analyze" | "probe" | "jobs" => "Jobs",
         "validate" | "estimate" => "Planning",
-        "uploads" => "Uploads",
+        "uploads" | "t" => "Uploads",
         "batch" => "Batches",
         "presets" => "Presets",
         "events" => "Events",

@@ -171,6 +171,8 @@ async fn unstorable_characters_are_rejected_in_urls_and_stored_headers() {
             let name = parameter["name"].as_str().unwrap();
             for bad in ["a%00b", "a%0ab", "a%ed%a0%80b"] {
                 let (path, wrong) = match parameter["in"].as_str().unwrap() {
+                    // Such a path is routed to that of a job, and the token is a parameter there.
+                    "path" if name == "token" => (path.replace("{token}", bad), "token"),
                     "path" => (path.replace(&format!("{{{name}}}"), bad), ""),
                     "query" => (format!("{path}?{name}={bad}"), name),
                     _ => continue,

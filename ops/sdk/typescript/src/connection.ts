@@ -34,10 +34,17 @@ export class Connection {
     this.#fetch = settings.fetch ?? ((input, init) => fetch(input, init));
   }
 
-  /** The full address of a path, such as a job's `playback_url`. Fields without a value are left out. */
+  /**
+   * The full address of a path, such as a job's `playback_url`. Fields without a value are left out; those of an
+   * object, such as a filter by labels, are parameters of their own.
+   */
   address(path: string, query: object = {}): string {
     const url = new URL(this.#base + path);
-    for (const [name, value] of Object.entries(query)) {
+    const isObject = (value: unknown) => typeof value === "object" && value !== null;
+    const parameters = Object.entries(query).flatMap(([name, value]) =>
+      isObject(value) ? Object.entries(value as object) : [[name, value] as [string, unknown]],
+    );
+    for (const [name, value] of parameters) {
       if (value !== undefined && value !== null) url.searchParams.set(name, String(value));
     }
     if (this.#token !== undefined) url.searchParams.set("token", this.#token);
