@@ -205,12 +205,19 @@ pub(super) async fn update(
     if !is_name(name) {
         return Err(Problem::not_found("preset"));
     }
-    let owner = put.read(|put| owner(principal, put.global))?;
-    let (state, _) = current(gateway, owner, name).await?;
+    // Whether the caller may change a shared preset is one of the errors of the body, of which all are
+    // reported: the others depend on the kind of the preset.
+    let is_shared = put.value.get("global") == Some(&Value::Bool(true));
+    let owner_to_be = if is_shared { GLOBAL } else { principal.tenant.as_str() };
+    let (state, _) = current(gateway, owner_to_be, name).await?;
     let newest = state.versions.values().next_back();
     let kind = newest.map(|newest| newest.kind.clone());
-    let kind = kind.ok_or_else(|| Problem::not_found("preset"))?;
-    let body = put.read(|put| fields(&kind, put.body))?;
+    let (owner, body) = put.read(|put| {
+        let owner = owner(principal, put.global)?;
+        let body = kind.as_deref().map(|kind| fields(kind, put.body)).transpose()?;
+        Ok((owner, body))
+    })?;
+    let (kind, body) = kind.zip(body).ok_or_else(|| Problem::not_found("preset"))?;
     check_count(gateway, principal, owner, name).await?;
     let version = if_match.as_deref().map(version).transpose()?.flatten();
     let command = PresetCommand::Define { kind, body };

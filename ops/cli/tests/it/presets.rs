@@ -106,6 +106,11 @@ async fn invalid_presets_are_rejected_and_other_tenants_see_none() {
     assert_eq!(refused.text("/errors/0/pointer"), "#/preset", "{refused:#?}");
     let refused = post("/presets", all).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let put = json!({ "global": true, "body": { "input": "b.mp4", "priority": 1 } });
+    let refused =
+        stack.send(stack.request_as(&other, Method::PUT, "/presets/all").json(&put)).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused:#?}");
+    assert_eq!(refused.pointers(), ["#/body/input", "#/body/priority", "#/global"], "{refused:#?}");
     let wrong =
         post("/convert", json!({ "input": "a.mp4", "output": "b.mp4", "preset": "all" })).await;
     assert_eq!(wrong.text("/errors/0/pointer"), "#/preset", "{wrong:#?}");
