@@ -21,7 +21,7 @@ const MAX_CONTENDED_RETRIES: u32 = 20;
 /// How long the space is held; sealed outputs are counted from the log.
 const HOLD_DURATION: Duration = Duration::from_hours(1);
 
-/// Holds storage space for a job's outputs, except those that are put at URLs.
+/// Holds storage space for a job's outputs. Those that are put at URLs are stored here until then.
 ///
 /// # Errors
 /// `StorageFull` if the account's limit would be exceeded; other codes if the quota cannot be
@@ -31,8 +31,7 @@ pub(crate) async fn hold(
     release: &Release,
     outputs: &[OutputFile],
 ) -> Result<(), MediaError> {
-    let stored = outputs.iter().filter(|file| !file.is_put());
-    let bytes: u64 = stored.map(|file| file.size).fold(0, u64::saturating_add);
+    let bytes: u64 = outputs.iter().map(|file| file.size).fold(0, u64::saturating_add);
     if bytes == 0 {
         return Ok(());
     }

@@ -6,11 +6,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{StorageQuotaCommand, StorageQuotaEvent};
-use crate::{
-    JobId, Tenant, Timestamp, UploadId,
-    job::{JobEvent, OutputFile},
-    upload::UploadEvent,
-};
+use crate::{JobId, Tenant, Timestamp, UploadId, job::JobEvent, upload::UploadEvent};
 
 /// A pending command for a tenant's storage quota.
 #[derive(Debug)]
@@ -37,8 +33,8 @@ struct TenantFiles {
     /// Files by path: a file replaces another one at the same path.
     files: BTreeMap<PathHash, File>,
     by_thing: BTreeMap<Uuid, BTreeSet<PathHash>>,
-    /// Undelivered outputs by job: the path under which each is counted until then, and its final one.
-    staged: BTreeMap<JobId, Vec<(PathHash, PathHash)>>,
+    /// Undelivered outputs by job.
+    staged: BTreeMap<JobId, Vec<StagedFile>>,
     bytes: u64,
     /// The number of bytes that was last reported.
     reported: u64,
@@ -53,6 +49,15 @@ struct TenantFiles {
 struct File {
     thing: Uuid,
     bytes: u64,
+}
+
+/// An undelivered output.
+#[derive(Debug, Clone, Copy)]
+struct StagedFile {
+    /// The path under which it is counted until it is delivered.
+    path: PathHash,
+    /// Where it is counted after that; none if it is put at a URL.
+    location: Option<PathHash>,
 }
 
 /// A hash of a path. Of two paths with the same one, the second would count instead of the first.
@@ -95,12 +100,14 @@ impl TenantFiles {
         }
     }
 
-    /// Moves staged outputs to their final locations.
+    /// Moves staged outputs to their final locations; those that were put at URLs are no longer here.
     fn deliver(&mut self, job: JobId) {
-        for (path, location) in self.staged.remove(&job).unwrap_or_default() {
+        for StagedFile { path, location } in self.staged.remove(&job).unwrap_or_default() {
             let Some(file) = self.files.get(&path).copied() else { continue };
             self.remove_file(path);
-            self.add_file(location, file);
+            if let Some(location) = location {
+                self.add_file(location, file);
+            }
         }
     }
 
@@ -145,12 +152,13 @@ impl StorageQuotaTracker {
             JobEvent::OutputsSealed { outputs, .. } => {
                 let files = self.mark_dirty(tenant);
                 let mut staged = Vec::new();
-                let stored = outputs.iter().enumerate().filter(|(_, output)| !output.is_put());
-                for (number, OutputFile { location, size, .. }) in stored {
+                for (number, output) in outputs.iter().enumerate() {
                     let path = PathHash::of(&format!("{id}/{number}"));
-                    files.add_file(path, File { thing, bytes: (*size).max(MIN_FILE_BYTES) });
-                    if let Some(location) = location.as_ref() {
-                        staged.push((path, PathHash::of(location)));
+                    files.add_file(path, File { thing, bytes: output.size.max(MIN_FILE_BYTES) });
+                    // Without its location it is counted as staged until its job's files are deleted.
+                    if let Some(location) = output.location.as_ref() {
+                        let location = (!output.is_put()).then(|| PathHash::of(location));
+                        staged.push(StagedFile { path, location });
                     }
                 }
                 files.staged.insert(id, staged);
@@ -265,7 +273,7 @@ mod tests {
     use super::*;
     use crate::{
         Decider, Personal,
-        job::{DeletedOutput, Failure, FailureCode},
+        job::{DeletedOutput, Failure, FailureCode, OutputFile},
         storage_quota::StorageQuota,
     };
 
@@ -427,6 +435,27 @@ mod tests {
         tracker.job(&tenant, job(2), &sealed("b", 9));
         tracker.job(&tenant, job(2), &JobEvent::Completed { attempt: 2 });
         assert_eq!(report(&mut tracker, 1), Some((16, vec![])));
+    }
+
+    #[test]
+    fn an_output_that_is_put_at_a_url_counts_until_it_is_there() {
+        let (mut tracker, tenant) = (StorageQuotaTracker::default(), tenant());
+        let thing = job(1).to_string();
+        let put = || sealed("https://bucket.example/a.mp4", 7);
+        tracker.storage_quota(&tenant, &held(&thing, 50));
+        tracker.job(&tenant, job(1), &put());
+        assert_eq!(report(&mut tracker, 1), Some((7, vec![thing])));
+        tracker.job(&tenant, job(1), &JobEvent::Completed { attempt: 1 });
+        assert_eq!(report(&mut tracker, 1), Some((0, vec![])));
+        let message = Personal::Erased;
+        let failure = Failure { code: FailureCode::OutputUnreachable, message };
+        let ends = [JobEvent::Cancelled {}, JobEvent::Failed { failure, dead_lettered: true }];
+        for (n, end) in (2..).zip(ends) {
+            tracker.job(&tenant, job(n), &put());
+            assert_eq!(report(&mut tracker, 1), Some((7, vec![])));
+            tracker.job(&tenant, job(n), &end);
+            assert_eq!(report(&mut tracker, 1), Some((0, vec![])), "{end:?}");
+        }
     }
 
     #[test]
