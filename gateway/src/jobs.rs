@@ -280,7 +280,8 @@ impl Jobs {
 
     /// Cancel a job
     ///
-    /// A waiting job is cancelled at once, a running one within a second. It leaves no outputs.
+    /// A waiting job is cancelled at once, a running one within a second. It leaves no outputs, except files that
+    /// were put at URLs before. A job whose outputs are being published in a store can no longer be cancelled.
     #[oai(path = "/jobs/:id/cancel", method = "post", operation_id = "cancelJob")]
     async fn cancel(
         &self,

@@ -179,15 +179,15 @@ impl AttemptContext {
         self.withdraw(release).await;
     }
 
-    /// Removes published outputs of a job that failed before all of them were delivered. If this
+    /// Removes published outputs of a job that ended before all of them were delivered. If this
     /// does not complete, retention does it later.
     async fn withdraw(&self, release: &Release) {
         let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
         let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
         let storage = self.storage(release);
-        if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
+        if let Err(error) = outputs::withdraw_undelivered(&storage, release.job, &history).await {
             let error = error.reason();
-            tracing::warn!(error, job = %release.job, "outputs of a failed job are not removed");
+            tracing::warn!(error, job = %release.job, "outputs of a job that was not completed are not removed");
         }
     }
 
@@ -208,9 +208,9 @@ impl AttemptContext {
             return;
         }
         // Outputs published by failed attempts are removed first: only staging identifies them.
-        if let Err(error) = outputs::withdraw_failed(&storage, release.job, &history).await {
+        if let Err(error) = outputs::withdraw_undelivered(&storage, release.job, &history).await {
             let error = error.reason();
-            tracing::warn!(error, job = %release.job, "outputs of a failed job are not removed");
+            tracing::warn!(error, job = %release.job, "outputs of a job that was not completed are not removed");
             return;
         }
         let Some(output) = outputs::location(&history) else { return };
@@ -307,7 +307,7 @@ impl AttemptContext {
             return self.deliver(release, &request, by, &outputs).await;
         }
         // Outputs that an earlier attempt published before the job failed would block this one's.
-        if let Err(error) = self.withdraw_failed(release, &history).await {
+        if let Err(error) = self.withdraw_undelivered(release, &history).await {
             slot.end().await;
             return Err(error);
         }
@@ -333,6 +333,7 @@ impl AttemptContext {
             JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result, spent, plan };
         match retry_until_decided(&self.commands, &self.caller, release, seal).await {
             Ok(_) => {
+                charged.record_made();
                 took.inspect(|took| metrics::media::made(request.kind(), &outputs, took));
             }
             Err(Refused::Rejected(JobRejection::Cancelling)) => return Ok(Outcome::Cancelled),
@@ -348,13 +349,13 @@ impl AttemptContext {
     }
 
     /// Removes outputs published before the job failed, so that they can be produced again.
-    async fn withdraw_failed(
+    async fn withdraw_undelivered(
         &self,
         release: &Release,
         history: &History<JobEvent>,
     ) -> Result<(), MediaError> {
         let storage = self.storage(release);
-        outputs::withdraw_failed(&storage, release.job, history).await.map_err(failed)
+        outputs::withdraw_undelivered(&storage, release.job, history).await.map_err(failed)
     }
 
     /// Handles a rejected start: another worker has the attempt, or it is no longer needed. If that

@@ -63,6 +63,11 @@ impl Charged {
         self.used = self.used.max(used.min(reserved));
     }
 
+    /// Records that the outputs are made: everything that was reserved for them is used.
+    pub(crate) fn record_made(&mut self) {
+        self.used = self.reserved().unwrap_or(self.used);
+    }
+
     /// Records the time that the child has run: a second of work counts as at least a second of
     /// media, whatever progress the child reports.
     pub(crate) fn record_runtime(&mut self, time: Duration) {
@@ -220,6 +225,17 @@ mod tests {
         assert_eq!(charged.to_reserve(RESERVATION_STEP + 1), Some(2 * RESERVATION_STEP));
         let three_steps = 3 * RESERVATION_STEP;
         assert_eq!(charged.to_reserve(three_steps), Some(three_steps), "an exact multiple");
+    }
+
+    /// Whatever progress the child has reported: the job may be cancelled while the outputs are put at URLs.
+    #[test]
+    fn outputs_that_are_made_use_the_whole_reservation() {
+        let mut charged = Charged { reserved: Some(("2026-11".to_owned(), 9)), used: 5 };
+        charged.record_made();
+        assert_eq!(charged.used, 9);
+        let mut free = Charged::default();
+        free.record_made();
+        assert_eq!(free.used, 0);
     }
 
     #[test]

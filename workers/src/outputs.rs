@@ -18,27 +18,27 @@ pub(crate) fn staged(job: JobId, attempt: u32, number: usize) -> Staged {
     Staged { job, attempt, name }
 }
 
-/// Removes outputs published by attempts in whose delivery the job failed, and what they had
-/// staged. Outputs that are being delivered, or were delivered completely, are kept.
+/// Removes outputs published by attempts in whose delivery the job failed or was cancelled, and what they
+/// had staged. Outputs that are being delivered, or were delivered completely, are kept.
 ///
 /// # Errors
 /// When the disk fails; calling it again continues.
-pub(crate) async fn withdraw_failed(
+pub(crate) async fn withdraw_undelivered(
     storage: &TenantStorage,
     job: JobId,
     history: &History<JobEvent>,
 ) -> Result<(), StorageError> {
     let mut sealed: Vec<(u32, &[OutputFile])> = Vec::new();
-    let mut failed = Vec::new();
+    let mut undelivered = Vec::new();
     for event in history.iter().flat_map(|(_, decision)| &decision.events) {
         match event {
             JobEvent::OutputsSealed { attempt, outputs, .. } => sealed.push((*attempt, outputs)),
-            JobEvent::Failed { .. } => failed.append(&mut sealed),
+            JobEvent::Failed { .. } | JobEvent::Cancelled {} => undelivered.append(&mut sealed),
             JobEvent::Completed { .. } => sealed.clear(),
             _ => {}
         }
     }
-    for (attempt, outputs) in failed {
+    for (attempt, outputs) in undelivered {
         let published = outputs.iter().enumerate().filter_map(|(number, output)| {
             let location = Location::try_from(output.location.as_ref()?.clone()).ok()?;
             Some((staged(job, attempt, number), location))

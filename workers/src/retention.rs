@@ -232,7 +232,7 @@ impl Retention {
             return Ok(());
         }
         let storage = self.storage.of(tenant);
-        outputs::withdraw_failed(&storage, job, &history).await?;
+        outputs::withdraw_undelivered(&storage, job, &history).await?;
         let events = history.iter().flat_map(|(_, decision)| &decision.events);
         let attempts = events.filter_map(|event| match event {
             JobEvent::AttemptStarted { attempt, .. } => Some(*attempt),

@@ -21,7 +21,7 @@ pub enum JobRejection {
     /// It has ended.
     #[error("the job is over")]
     AlreadyOver,
-    /// Its outputs are sealed and will be delivered.
+    /// Its outputs are sealed and will be published in a store.
     #[error("the job's outputs are sealed and being delivered; it can no longer be cancelled")]
     AlreadySealed,
     /// It is still waiting or running.
@@ -99,7 +99,10 @@ impl Decider for Job {
                 | JobState::Processing { .. }
                 | JobState::Failed { .. }
                 | JobState::Cancelled { .. } => {
-                    let (run, _) = open(state, attempt)?;
+                    let (run, cancelling) = open(state, attempt)?;
+                    if cancelling {
+                        return Err(JobRejection::Cancelling);
+                    }
                     run.sealed_by.ok_or(JobRejection::NotSealed)?;
                     Ok(vec![JobEvent::Completed { attempt }])
                 }
@@ -256,8 +259,9 @@ fn cancel(state: &JobState) -> Decision {
         JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {
             Err(JobRejection::AlreadyOver)
         }
+        // A host that takes no outputs could delay the end for hours; a store takes them at once.
         JobState::Queued { run, .. } | JobState::Processing { run, .. }
-            if run.sealed_by.is_some() =>
+            if run.sealed_by.is_some() && !run.is_put =>
         {
             Err(JobRejection::AlreadySealed)
         }

@@ -1,4 +1,4 @@
-use super::{JobEvent, Priority, RetryPolicy};
+use super::{JobEvent, OutputFile, Priority, RetryPolicy};
 use crate::Timestamp;
 
 /// State of a job: only what the next decision needs.
@@ -52,6 +52,8 @@ pub struct Run {
     pub deferred: u32,
     /// The attempt whose staged outputs are the job's, once sealed.
     pub sealed_by: Option<u32>,
+    /// True if the sealed outputs are put at URLs, and not published in a store.
+    pub is_put: bool,
     /// Its priority.
     pub priority: Priority,
     /// How it is retried.
@@ -120,13 +122,14 @@ pub(super) fn evolve(state: JobState, event: &JobEvent) -> JobState {
             | JobState::Failed { .. }
             | JobState::Cancelled { .. }) => other,
         },
-        JobEvent::Cancelled {} => JobState::Cancelled { run },
-        JobEvent::OutputsSealed { attempt, .. } => {
-            with_run(state, Run { sealed_by: Some(*attempt), ..run })
+        // Sealed outputs are not delivered any more; the same after a failure.
+        JobEvent::Cancelled {} => JobState::Cancelled { run: Run { sealed_by: None, ..run } },
+        JobEvent::OutputsSealed { attempt, outputs, .. } => {
+            let is_put = outputs.iter().any(OutputFile::is_put);
+            with_run(state, Run { sealed_by: Some(*attempt), is_put, ..run })
         }
         JobEvent::Completed { .. } => JobState::Completed,
         JobEvent::OutputsExpired {} | JobEvent::OutputsDeleted { .. } => state,
-        // Sealed outputs are not delivered any more.
         JobEvent::Failed { .. } => JobState::Failed { run: Run { sealed_by: None, ..run } },
         JobEvent::Retried { next_attempt, .. } => JobState::Queued {
             run: Run { next_attempt: *next_attempt, failures: 0, abandoned: 0, deferred: 0, ..run },

@@ -1,3 +1,5 @@
+mod put;
+
 use super::{
     retry::{MAX_ABANDONED, MAX_ATTEMPTS, MAX_DEFERRED, deferral},
     *,

@@ -62,11 +62,15 @@ impl QuotaTracker {
                 let charged = spent.as_ref().map_or(0, |spent| spent.effort.charged);
                 self.sealed.insert(job, charged);
             }
-            JobEvent::Completed { .. } => {
+            // Also a job that is cancelled while its outputs are put at URLs: they were made.
+            JobEvent::Completed { .. } | JobEvent::Cancelled {} => {
                 let charged = self.sealed.remove(&job).unwrap_or(0);
                 self.end(job, charged);
             }
-            JobEvent::Failed { .. } | JobEvent::Cancelled {} => self.end(job, 0),
+            JobEvent::Failed { .. } => {
+                self.sealed.remove(&job);
+                self.end(job, 0);
+            }
             // It runs again and keeps its reservation.
             JobEvent::Retried { .. } => {
                 self.over.remove(&job);
@@ -164,24 +168,44 @@ mod tests {
         let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
         let failure = Failure { code: FailureCode::OutputExists, message: Personal::Erased };
         tracker.quota(&tenant, "2026-11", &reserved, |_| true);
-        tracker.job(
-            job,
-            &JobEvent::OutputsSealed {
-                attempt: 1,
-                outputs: vec![],
-                result: None,
-                spent,
-                plan: None,
-            },
-        );
+        let sealed = |attempt, spent| JobEvent::OutputsSealed {
+            attempt,
+            outputs: vec![],
+            result: None,
+            spent,
+            plan: None,
+        };
+        tracker.job(job, &sealed(1, spent.clone()));
         tracker.job(job, &JobEvent::Failed { failure, dead_lettered: false });
         let charged = |tracker: &QuotaTracker| tracker.due().first().map(|due| due.micros);
         assert_eq!(charged(&tracker), Some(0));
         tracker.quota(&tenant, "2026-11", &QuotaEvent::Settled { job, micros: 0 }, |_| true);
         tracker.job(job, &JobEvent::Retried { next_attempt: 2, lease: None });
         tracker.quota(&tenant, "2026-11", &reserved, |_| true);
-        tracker.job(job, &JobEvent::Completed { attempt: 2 });
+        // A job that fails in its delivery makes its outputs again.
+        tracker.job(job, &JobEvent::Cancelled {});
+        assert_eq!(charged(&tracker), Some(0));
+        tracker.job(job, &JobEvent::Retried { next_attempt: 2, lease: None });
+        tracker.job(job, &sealed(2, spent));
+        let reason = "gone".to_owned();
+        tracker.job(job, &JobEvent::AttemptAbandoned { attempt: 2, reason, handed_back: false });
+        tracker.job(job, &JobEvent::Completed { attempt: 3 });
         assert_eq!(charged(&tracker), Some(7));
+    }
+
+    /// Otherwise a client whose host takes the outputs slowly could cancel after the last one.
+    #[test]
+    fn outputs_are_charged_if_their_job_is_cancelled_while_they_are_put() {
+        let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
+        let mut tracker = QuotaTracker::default();
+        let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 9 };
+        tracker.quota(&tenant, "2026-11", &reserved, |_| true);
+        let effort = Effort { charged: 7, ..Effort::default() };
+        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
+        let sealed = JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent };
+        tracker.job(job, &sealed);
+        tracker.job(job, &JobEvent::Cancelled {});
+        assert_eq!(tracker.due().first().map(|due| due.micros), Some(7));
     }
 
     #[test]

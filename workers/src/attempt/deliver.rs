@@ -5,7 +5,7 @@ use std::time::Duration;
 use ffapi_domain::{
     Personal,
     dispatch::Release,
-    job::{FailureCode, JobCommand, OutputFile},
+    job::{FailureCode, JobCommand, JobRejection, OutputFile},
     location::Location,
     media::{MediaRequest, Overwrite},
 };
@@ -18,7 +18,7 @@ use super::{AttemptContext, Outcome, PARALLEL_FILES};
 use crate::{
     failure::{erased, failed, put_failed},
     outputs::staged,
-    retry_until_decided::retry_until_decided,
+    retry_until_decided::{Refused, retry_until_decided},
 };
 
 /// The sealed outputs of an attempt.
@@ -45,6 +45,10 @@ impl AttemptContext {
         let sealed = Sealed { release, by: sealed_by, overwrite: request.overwrite(), put };
         let publishing = self.publish_all(&sealed, outputs);
         if put.is_some() {
+            // Nothing is sent once the cancellation was requested.
+            if let Some(outcome) = self.ended(release).await {
+                return Ok(outcome);
+            }
             // How long it takes is up to the client's host.
             let limit = Duration::from_secs(self.limits(release).await.max_job_seconds);
             tokio::select! {
@@ -58,8 +62,10 @@ impl AttemptContext {
         failpoint::hit("worker.before_complete");
         let complete = JobCommand::Complete { attempt: release.attempt };
         let completed = retry_until_decided(&self.commands, &self.caller, release, complete).await;
-        if completed.is_err() {
-            return Ok(Outcome::Superseded);
+        match completed {
+            Ok(_) => {}
+            Err(Refused::Rejected(JobRejection::Cancelling)) => return Ok(Outcome::Cancelled),
+            Err(_) => return Ok(Outcome::Superseded),
         }
         if let Some(output) = output {
             // Also removes what earlier attempts that died left behind.

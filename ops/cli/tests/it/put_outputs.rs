@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     erasure::dump,
+    polling::until,
     receiver::Receiver,
-    stack::{Stack, http, quick},
+    stack::{Answer, Stack, bunny, http, quick},
 };
 
 const ALLOW: (&str, &str) = ("FFAPI_EGRESS__ALLOW", "127.0.0.1/32");
@@ -212,6 +213,60 @@ async fn a_host_that_stays_busy_keeps_a_job_for_no_longer_than_the_tier_allows()
     assert_eq!(ended.text("/error/code"), "time_limit_exceeded", "{ended:#?}");
     assert!(ended.text("/error/message").contains("host of the output's URL"), "{ended:#?}");
     assert_eq!(ended.json["attempt"], 1, "{ended:#?}");
+}
+
+#[tokio::test]
+async fn a_job_can_be_cancelled_while_its_outputs_are_put_and_they_count_as_stored_until_then() {
+    let receiver = Receiver::new().await;
+    let stack = Stack::with(&[ALLOW]).await;
+    let upload = stack.upload_bunny().await;
+    let stored = async |is_so: fn(u64, u64) -> bool| {
+        let inputs = std::fs::metadata(bunny()).unwrap().len();
+        let is_so = |shown: &Answer| {
+            shown.json["storage_taken"].as_u64().is_some_and(|taken| is_so(taken, inputs))
+        };
+        stack.poll("/accounts/default", is_so).await;
+    };
+    stored(|taken, inputs| taken == inputs).await;
+    receiver.answer("/busy.mp4", 503, "retry-after: 1\r\n");
+    let output = json!({ "put": format!("{}/busy.mp4", receiver.url) });
+    let answer = stack.post("/convert", &convert(&upload, &output)).await;
+    let id = answer.text("/job/id");
+    receiver.until("/busy.mp4", |got| !got.is_empty()).await;
+    stored(|taken, inputs| taken > inputs).await;
+    let staging = stack.data.path().join("storage/default/.staging").join(id);
+    assert!(staging.exists());
+
+    let cancel = stack.post(&format!("/jobs/{id}/cancel"), &json!({})).await;
+    assert_eq!(cancel.status, StatusCode::ACCEPTED, "{cancel:#?}");
+    let ended = stack.finished(id).await;
+    assert_eq!(ended.text("/status"), "cancelled", "{ended:#?}");
+    until(async || staging.exists(), |exists| !exists).await;
+    stored(|taken, inputs| taken == inputs).await;
+
+    // What was staged is gone: the job makes its outputs again.
+    receiver.answer("/busy.mp4", 201, "");
+    let retried = stack.post(&format!("/jobs/{id}/retry"), &json!({})).await;
+    assert!(retried.status.is_success(), "{retried:#?}");
+    let ended = stack.finished(id).await;
+    assert_eq!((ended.text("/status"), &ended.json["attempt"]), ("completed", &json!(2)));
+    let sealed = stack.history(id).await;
+    assert_eq!(sealed.iter().filter(|event| *event == "job.outputs_sealed").count(), 2);
+    stored(|taken, inputs| taken == inputs).await;
+}
+
+#[tokio::test]
+async fn outputs_for_urls_need_storage_until_they_are_put() {
+    let receiver = Receiver::new().await;
+    let bytes = std::fs::metadata(bunny()).unwrap().len() + 1_000;
+    let limit = ("FFAPI_TIERS__ENTERPRISE__STORAGE_BYTES", &*bytes.to_string());
+    let stack = Stack::with(&[ALLOW, limit]).await;
+    let upload = stack.upload_bunny().await;
+    let output = json!({ "put": format!("{}/a.mp4", receiver.url) });
+    let answer = stack.post("/convert", &convert(&upload, &output)).await;
+    let ended = stack.finished(answer.text("/job/id")).await;
+    assert_eq!(ended.text("/error/code"), "storage_full", "{ended:#?}");
+    assert!(receiver.at("/a.mp4").is_empty());
 }
 
 #[tokio::test]
