@@ -1,7 +1,11 @@
 use std::collections::BTreeMap;
 
 use super::QuotaEvent;
-use crate::{JobId, Tenant, job::JobEvent, media::Micros};
+use crate::{
+    JobId, Tenant,
+    job::{FailureCode, JobEvent},
+    media::Micros,
+};
 
 /// A reservation of an ended job that must be settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +71,10 @@ impl QuotaTracker {
                 let charged = self.sealed.remove(&job).unwrap_or(0);
                 self.end(job, charged);
             }
-            JobEvent::Failed { .. } => {
-                self.sealed.remove(&job);
-                self.end(job, 0);
+            JobEvent::Failed { failure, .. } => {
+                let sealed = self.sealed.remove(&job);
+                let charged = sealed.filter(|_| is_of_outputs_host(failure.code)).unwrap_or(0);
+                self.end(job, charged);
             }
             // It runs again and keeps its reservation.
             JobEvent::Retried { .. } => {
@@ -106,6 +111,18 @@ impl QuotaTracker {
     }
 }
 
+/// True if the host of an output's URL did not take what was made. Free jobs would be made of it: a host can
+/// read all of an output and then answer that it has not.
+const fn is_of_outputs_host(code: FailureCode) -> bool {
+    matches!(
+        code,
+        FailureCode::OutputForbidden
+            | FailureCode::OutputUrlExpired
+            | FailureCode::OutputUnreachable
+            | FailureCode::TimeLimitExceeded
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -113,7 +130,7 @@ mod tests {
     use super::*;
     use crate::{
         Personal,
-        job::{Failure, FailureCode},
+        job::Failure,
         media::{Effort, Spent},
     };
 
@@ -191,6 +208,38 @@ mod tests {
         tracker.job(job, &JobEvent::AttemptAbandoned { attempt: 2, reason, handed_back: false });
         tracker.job(job, &JobEvent::Completed { attempt: 3 });
         assert_eq!(charged(&tracker), Some(7));
+    }
+
+    #[test]
+    fn outputs_are_charged_if_the_host_of_their_url_does_not_take_them() {
+        let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
+        let charged = |code, is_sealed| {
+            let mut tracker = QuotaTracker::default();
+            let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 9 };
+            tracker.quota(&tenant, "2026-11", &reserved, |_| true);
+            let effort = Effort { charged: 7, ..Effort::default() };
+            let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
+            let sealed =
+                JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent };
+            if is_sealed {
+                tracker.job(job, &sealed);
+            }
+            let failure = Failure { code, message: Personal::Erased };
+            tracker.job(job, &JobEvent::Failed { failure, dead_lettered: true });
+            tracker.due().first().map(|due| due.micros)
+        };
+        for code in [
+            FailureCode::OutputForbidden,
+            FailureCode::OutputUrlExpired,
+            FailureCode::OutputUnreachable,
+            FailureCode::TimeLimitExceeded,
+        ] {
+            assert_eq!((charged(code, true), charged(code, false)), (Some(7), Some(0)), "{code:?}");
+        }
+        // The service's own.
+        for code in [FailureCode::StorageUnavailable, FailureCode::WorkerLost] {
+            assert_eq!(charged(code, true), Some(0), "{code:?}");
+        }
     }
 
     /// Otherwise a client whose host takes the outputs slowly could cancel after the last one.
