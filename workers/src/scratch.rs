@@ -20,6 +20,8 @@ pub(crate) struct ScratchDisk {
     folder: PathBuf,
     /// Bytes that stay free.
     min_free: u64,
+    /// Jobs that may run at once.
+    slots: u64,
     ledger: Mutex<Ledger>,
 }
 
@@ -43,6 +45,8 @@ struct Reserved {
 pub(crate) struct Reservation {
     disk: Arc<ScratchDisk>,
     number: u64,
+    /// Bytes that the job may count on.
+    bytes: u64,
 }
 
 /// The disk has not enough space for a job.
@@ -55,9 +59,10 @@ pub(crate) struct NotEnoughSpace {
 }
 
 impl ScratchDisk {
-    /// The disk of a folder.
-    pub(crate) fn of(folder: PathBuf, min_free: u64) -> Arc<Self> {
-        Arc::new(Self { folder, min_free, ledger: Mutex::default() })
+    /// The disk of a folder, of which `min_free` bytes stay free, for a number of jobs at once.
+    pub(crate) fn of(folder: PathBuf, min_free: u64, slots: usize) -> Arc<Self> {
+        let slots = u64::try_from(slots).unwrap_or(u64::MAX).max(1);
+        Arc::new(Self { folder, min_free, slots, ledger: Mutex::default() })
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -84,7 +89,8 @@ impl ScratchDisk {
     }
 
     /// Reserves space for what a job is going to write, in bytes; more if the disk was full before it had
-    /// written that.
+    /// written that. All of it must be free; but no job keeps more than its share from the others, whatever
+    /// it asks for: the disk divided by the number of jobs.
     ///
     /// # Errors
     /// `NotEnoughSpace` if that is not free, or reserved by other jobs.
@@ -95,17 +101,20 @@ impl ScratchDisk {
     ) -> io::Result<Result<Reservation, NotEnoughSpace>> {
         let mut ledger = self.ledger();
         let bytes = ledger.learned.get(&job).copied().unwrap_or(0).max(bytes);
-        let open = ledger.reserved.values();
-        let open = open.map(|other| other.bytes.saturating_sub(other.written));
-        let open = open.fold(self.min_free, u64::saturating_add);
-        let free = self.free()?.saturating_sub(open);
+        let others = ledger.reserved.values();
+        let open = others.clone().map(|other| other.bytes.saturating_sub(other.written));
+        let written = others.map(|other| other.written).fold(0, u64::saturating_add);
+        let usable = self.free()?.saturating_sub(self.min_free);
+        let free = usable.saturating_sub(open.fold(0, u64::saturating_add));
         if bytes > free {
             return Ok(Err(NotEnoughSpace { needed: bytes, free }));
         }
+        let share = usable.saturating_add(written).checked_div(self.slots).unwrap_or(usable);
+        let bytes = bytes.min(share);
         let number = ledger.next;
         ledger.next = number.wrapping_add(1);
         ledger.reserved.insert(number, Reserved { bytes, written: 0 });
-        Ok(Ok(Reservation { disk: Arc::clone(self), number }))
+        Ok(Ok(Reservation { disk: Arc::clone(self), number, bytes }))
     }
 
     /// Records that the disk was full when a job had written so many bytes.
@@ -121,6 +130,11 @@ impl ScratchDisk {
 }
 
 impl Reservation {
+    /// True if so many bytes are no more than what was reserved.
+    pub(crate) const fn covers(&self, written: u64) -> bool {
+        written <= self.bytes
+    }
+
     /// Records what the job has on the disk now.
     pub(crate) fn record_written(&self, bytes: u64) {
         if let Some(reserved) = self.disk.ledger().reserved.get_mut(&self.number) {
@@ -148,7 +162,7 @@ mod tests {
     #[test]
     fn what_is_reserved_is_not_free_for_others() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = ScratchDisk::of(folder.path().to_owned(), 0);
+        let disk = ScratchDisk::of(folder.path().to_owned(), 0, 1);
         let most = disk.free().unwrap() / 10 * 6;
         let first = disk.reserve(job(1), most).unwrap().unwrap();
         let refused = disk.reserve(job(2), most).unwrap().unwrap_err();
@@ -162,13 +176,28 @@ mod tests {
     }
 
     #[test]
+    fn no_job_keeps_more_than_its_share_from_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = ScratchDisk::of(folder.path().to_owned(), 0, 4);
+        let most = disk.free().unwrap() / 10 * 9;
+        let first = disk.reserve(job(1), most).unwrap().unwrap();
+        assert!(first.covers(most / 9 * 2) && !first.covers(most / 9 * 3), "{first:?}");
+        // Two more shares are free, and some of the fourth.
+        let second = disk.reserve(job(2), most / 9 * 2).unwrap().unwrap();
+        let third = disk.reserve(job(3), most / 9 * 2).unwrap().unwrap();
+        let refused = disk.reserve(job(4), most).unwrap().unwrap_err();
+        assert!(refused.free < most / 9 * 5, "{refused:?}");
+        drop((first, second, third));
+    }
+
+    #[test]
     fn a_job_that_filled_the_disk_needs_twice_as_much_next_time() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = ScratchDisk::of(folder.path().to_owned(), 0);
+        let disk = ScratchDisk::of(folder.path().to_owned(), 0, 1);
         disk.learn(job(1), u64::MAX / 2);
         assert!(disk.reserve(job(1), 1).unwrap().is_err());
         assert!(disk.reserve(job(2), 1).unwrap().is_ok());
-        let disk = ScratchDisk::of(folder.path().to_owned(), u64::MAX);
+        let disk = ScratchDisk::of(folder.path().to_owned(), u64::MAX, 1);
         assert!(disk.reserve(job(2), 1).unwrap().is_err(), "so much stays free");
         assert!(!disk.has_space().unwrap());
     }

@@ -216,7 +216,11 @@ impl Worker {
             active_attempts: ActiveAttempts::default(),
             stall_timeout: config.stall_timeout,
             max_output_bytes: config.max_output_bytes,
-            scratch: ScratchDisk::of(folder.to_owned(), config.min_free_bytes),
+            scratch: ScratchDisk::of(
+                folder.to_owned(),
+                config.min_free_bytes,
+                pools.values().sum(),
+            ),
             abandon: CancellationToken::new(),
         };
         let context = Arc::new(context);

@@ -70,7 +70,9 @@ impl AttemptContext {
             Err(error) => Err(error),
         };
         let outcome = match outcome {
-            Err(error) => Err(self.unless_full(release, error, &reaped.folder).await),
+            Err(error) => {
+                Err(self.unless_full(release, error, &reaped.folder, scratch.as_ref()).await)
+            }
             outcome => outcome,
         };
         reaped.remove().await;
@@ -79,27 +81,24 @@ impl AttemptContext {
     }
 
     /// The failure of an attempt; if it may succeed elsewhere and the disk is full, that of the disk: the
-    /// child's own words are not trusted.
+    /// child's own words are not trusted. A job that wrote more than was reserved for it has filled the disk
+    /// itself: then the attempt counts.
     async fn unless_full(
         &self,
         release: &Release,
         error: MediaError,
         folder: &SlotFolder,
+        scratch: Option<&Reservation>,
     ) -> MediaError {
         let is_known = error.code == FailureCode::ScratchFull;
         let may_succeed = error.code.retry_hint() == RetryHint::Retry;
         if is_known || !may_succeed || !self.scratch.is_full() {
             return error;
         }
-        let written = folder.disk_usage(None).await.map(|usage| usage.bytes);
-        self.scratch.learn(release.job, written.unwrap_or(0));
+        let written = folder.disk_usage(None).await.map_or(0, |usage| usage.bytes);
+        self.scratch.learn(release.job, written);
         tracing::warn!(job = %release.job, "the scratch disk is full");
-        MediaError {
-            code: FailureCode::ScratchFull,
-            message:
-                "the worker's disk was full; another worker, or a later attempt, may have the space"
-                    .to_owned(),
-        }
+        disk_was_full(written, scratch)
     }
 
     /// Opens the inputs, sends the child its task, and watches it to its end.
@@ -262,5 +261,50 @@ fn unusable_file(error: &std::io::Error) -> MediaError {
     MediaError {
         code: FailureCode::MediaCrashed,
         message: format!("an output of the media process cannot be used: {error}"),
+    }
+}
+
+/// The failure of an attempt during which the disk got full, when it had written so many bytes.
+fn disk_was_full(written: u64, scratch: Option<&Reservation>) -> MediaError {
+    if scratch.map_or(written == 0, |scratch| scratch.covers(written)) {
+        return MediaError {
+            code: FailureCode::ScratchFull,
+            message:
+                "the worker's disk was full; another worker, or a later attempt, may have the space"
+                    .to_owned(),
+        };
+    }
+    MediaError {
+        code: FailureCode::ResourceExhausted,
+        message: "the job filled the worker's disk: it wrote more than it was expected to, or than its share. A \
+                  shorter part, a lower bitrate or fewer renditions help"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ffapi_domain::JobId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::scratch::ScratchDisk;
+
+    #[test]
+    fn an_attempt_counts_if_it_filled_the_disk_with_more_than_was_reserved() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = ScratchDisk::of(folder.path().to_owned(), 0, 1);
+        let job = JobId::from_uuid(Uuid::from_u128(1));
+        let reserved = disk.reserve(job, 4096).unwrap().unwrap();
+        let code = |written, scratch| disk_was_full(written, scratch).code;
+        assert_eq!(code(4096, Some(&reserved)), FailureCode::ScratchFull);
+        assert_eq!(code(4097, Some(&reserved)), FailureCode::ResourceExhausted);
+        // A child that says that it needs nothing.
+        assert_eq!(code(0, None), FailureCode::ScratchFull);
+        assert_eq!(code(1, None), FailureCode::ResourceExhausted);
+        for full in [FailureCode::ScratchFull, FailureCode::ResourceExhausted] {
+            assert_eq!(full.retry_hint(), RetryHint::Retry);
+        }
+        assert!(!FailureCode::ResourceExhausted.is_deferral());
     }
 }
