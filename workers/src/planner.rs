@@ -119,8 +119,11 @@ impl Worker {
     async fn answer_plan(&self, payload: &[u8]) -> Option<Vec<u8>> {
         let question: PlanRequest = serde_json::from_slice(payload).ok()?;
         let start = Instant::now();
-        let planned =
-            self.with_child(PLANNING_TIMEOUT, async |slot| self.plan(&question, slot).await).await;
+        let planned = self
+            .with_child(Question::Plan, PLANNING_TIMEOUT, async |slot| {
+                self.plan(&question, slot).await
+            })
+            .await;
         metrics::worker::answered(Question::Plan, start.elapsed(), &planned);
         let answer = match planned {
             Ok(dry_run) => PlanResponse::WouldDo(dry_run),
@@ -133,7 +136,9 @@ impl Worker {
         let question: ProbeUploadRequest = serde_json::from_slice(payload).ok()?;
         let start = Instant::now();
         let probed = self
-            .with_child(PROBE_UPLOAD_TIMEOUT, async |slot| self.probe(&question, slot).await)
+            .with_child(Question::Probe, PROBE_UPLOAD_TIMEOUT, async |slot| {
+                self.probe(&question, slot).await
+            })
             .await;
         metrics::worker::answered(Question::Probe, start.elapsed(), &probed);
         let answer = match probed {
@@ -147,6 +152,7 @@ impl Worker {
     /// or space on the disk.
     async fn with_child<T>(
         &self,
+        question: Question,
         timeout: Duration,
         ask: impl AsyncFnOnce(&mut Slot) -> Result<T, MediaError>,
     ) -> Result<T, MediaError> {
@@ -154,13 +160,10 @@ impl Worker {
         let usage =
             ChildUsage { process: slot.process(), memory: slot.memory, disk: slot.folder.meter() };
         let result = tokio::select! {
-            result = ask(&mut slot) => result.map_err(|error| match error.code {
-                // Killed, but not for its own memory limit: not the input's fault.
-                FailureCode::ResourceExhausted if !slot.ran_out_of_memory() => {
-                    MediaError { code: FailureCode::MediaCrashed, ..error }
-                }
-                _ => error,
-            }),
+            result = ask(&mut slot) => {
+                let has_exceeded = slot.ran_out_of_memory();
+                result.map_err(|error| failure_of(question, error, has_exceeded))
+            }
             error = usage.exceeded() => Err(error),
             () = tokio::time::sleep(timeout) => Err(MediaError {
                 code: FailureCode::MediaStalled,
@@ -234,6 +237,18 @@ impl Worker {
     }
 }
 
+/// The failure of a question whose child failed. What exhausts the memory of a probe is the file's fault,
+/// which is then rejected: a child that was killed for another reason than its own limit has crashed. A plan
+/// fails with the code that its job would fail with.
+fn failure_of(question: Question, error: MediaError, has_exceeded: bool) -> MediaError {
+    match (question, error.code) {
+        (Question::Probe, FailureCode::ResourceExhausted) if !has_exceeded => {
+            MediaError { code: FailureCode::MediaCrashed, ..error }
+        }
+        _ => error,
+    }
+}
+
 /// The child's next message, unless an input cannot be read.
 async fn next_message(
     slot: &mut Slot,
@@ -283,4 +298,23 @@ fn not_answering(error: std::io::Error) -> MediaError {
 
 fn invalid_facts(error: ProtocolViolation) -> MediaError {
     MediaError { code: FailureCode::MediaCrashed, message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_keeps_the_code_of_its_job_and_a_file_is_blamed_only_for_its_own_memory() {
+        let code = |question, code, has_exceeded| {
+            let error = MediaError { code, message: String::new() };
+            failure_of(question, error, has_exceeded).code
+        };
+        let exhausted = FailureCode::ResourceExhausted;
+        assert_eq!(code(Question::Plan, exhausted, false), exhausted);
+        assert_eq!(code(Question::Probe, exhausted, true), exhausted);
+        assert_eq!(code(Question::Probe, exhausted, false), FailureCode::MediaCrashed);
+        let invalid = FailureCode::InvalidInput;
+        assert_eq!(code(Question::Probe, invalid, false), invalid);
+    }
 }
