@@ -148,20 +148,10 @@ impl TenantStorage {
         let putting = || self.put_once(egress, staged, to, url, sealed);
         // The tries themselves, and the delays that the host asks for, count as well.
         let start = Instant::now();
-        let in_time = |delay: Duration| {
-            (start.elapsed().saturating_add(delay) <= MAX_TOTAL_DELAY).then_some(delay)
-        };
         putting
             .retry(backoff)
             .when(PutError::is_temporary)
-            .adjust(|error, delay| match error {
-                // The host knows better; but the attempt does not wait for hours.
-                PutError::Busy { retry_after: Some(after), .. } if *after <= MAX_TOTAL_DELAY => {
-                    in_time(delay?.max(*after))
-                }
-                PutError::Busy { retry_after: Some(_), .. } => None,
-                _ => in_time(delay?),
-            })
+            .adjust(|error, delay| delay_after(error, delay?, start.elapsed()))
             .notify(|error, delay| {
                 let error = error.reason();
                 tracing::debug!(error, ?delay, "an output is not put at its URL yet; retrying");
@@ -214,6 +204,16 @@ impl TenantStorage {
     }
 }
 
+/// The delay before the next try, if the usual one is `usual`; none if that would be too late after the first
+/// try, `elapsed` ago. The host knows better when to come back; but the attempt does not wait for hours.
+fn delay_after(error: &PutError, usual: Duration, elapsed: Duration) -> Option<Duration> {
+    let delay = match error {
+        PutError::Busy { retry_after: Some(after), .. } => usual.max(*after),
+        _ => usual,
+    };
+    (elapsed.saturating_add(delay) <= MAX_TOTAL_DELAY).then_some(delay)
+}
+
 /// Fails if the signature of a URL has ended, as far as the URL says it.
 ///
 /// # Errors
@@ -261,4 +261,33 @@ fn taken(url: &Url, answer: PutAnswer) -> Result<(), PutError> {
         300..=399 => EgressError::Redirects(host).into(),
         _ => PutError::Rejected { host, status, code },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_may_delay_the_next_try_but_not_beyond_four_minutes_after_the_first() {
+        let seconds = Duration::from_secs;
+        let after = |retry_after: Option<u64>, usual, elapsed| {
+            let retry_after = retry_after.map(seconds);
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let error = PutError::Busy { host: String::new(), status, code: None, retry_after };
+            delay_after(&error, seconds(usual), seconds(elapsed)).map(|delay| delay.as_secs())
+        };
+        assert_eq!(after(None, 4, 0), Some(4));
+        assert_eq!(after(Some(60), 4, 0), Some(60));
+        assert_eq!(after(Some(1), 4, 0), Some(4), "not sooner than usual");
+        assert_eq!(after(Some(240), 4, 0), Some(240));
+        assert_eq!(after(Some(241), 4, 0), None);
+        assert_eq!(after(Some(u64::MAX), 4, 1), None);
+        // The earlier tries and delays count.
+        assert_eq!(after(Some(60), 4, 180), Some(60));
+        assert_eq!(after(Some(60), 4, 181), None);
+        assert_eq!(after(None, 30, 211), None);
+        let error = PutError::Storage(StorageError::unavailable("away"));
+        assert_eq!(delay_after(&error, seconds(30), seconds(210)), Some(seconds(30)));
+        assert_eq!(delay_after(&error, seconds(30), seconds(211)), None);
+    }
 }
