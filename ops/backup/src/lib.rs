@@ -29,7 +29,7 @@ pub use keys::{Identities, Recipients, generate_key};
 pub use manifest::{Chunk, Manifest, VaultObject};
 pub use plan::{Lost, Plan, Point};
 pub use prune::{Keep, Pruned, prune};
-pub use repository::Repository;
+pub use repository::{Backups, Repository};
 pub use restore::{Restore, Restored, settle_newest};
 pub use schedule::Schedule;
 pub use vault::files;

@@ -25,6 +25,15 @@ pub struct Repository {
     identities: Option<Identities>,
 }
 
+/// The backups of a store.
+#[derive(Debug, Default)]
+pub struct Backups {
+    /// Those that can be read, oldest first.
+    pub readable: Vec<Manifest>,
+    /// Why others cannot be read: their manifests are damaged, or of another version of ffapi.
+    pub unreadable: Vec<BackupError>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct LogName {
     format: u32,
@@ -72,18 +81,21 @@ impl Repository {
         )))
     }
 
-    /// All backups, oldest first.
+    /// All backups. One that cannot be read does not hide the others.
     ///
     /// # Errors
-    /// When the store fails, or a manifest is damaged.
-    pub async fn backups(&self) -> Result<Vec<Manifest>, BackupError> {
-        let mut backups = Vec::new();
+    /// When the store fails.
+    pub async fn backups(&self) -> Result<Backups, BackupError> {
+        let mut backups = Backups::default();
         for listed in self.store.list(MANIFESTS).await? {
             // Deleted since.
             let Some(bytes) = self.store.get(&listed.key).await? else { continue };
-            backups.push(Self::parse_manifest(&listed.key, &bytes)?);
+            match Self::parse_manifest(&listed.key, &bytes) {
+                Ok(manifest) => backups.readable.push(manifest),
+                Err(error) => backups.unreadable.push(error),
+            }
         }
-        backups.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        backups.readable.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
         Ok(backups)
     }
 
@@ -130,7 +142,8 @@ impl Repository {
     /// Reserves the number of a new epoch, above `above`, for one restore.
     pub(crate) async fn reserve_epoch(&self, above: u32, why: &str) -> Result<u32, BackupError> {
         let mut epoch = above.saturating_add(1);
-        for backup in self.backups().await? {
+        // The epoch of a backup that cannot be read was reserved as well, if a restore began it.
+        for backup in self.backups().await?.readable {
             epoch = epoch.max(backup.epoch.saturating_add(1));
         }
         loop {

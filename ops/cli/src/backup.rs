@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Context;
 use ffapi_backup::{
-    Identities, Manifest, Recipients, Repository, Schedule, Source, VerificationKeys,
+    Backups, Identities, Manifest, Recipients, Repository, Schedule, Source, VerificationKeys,
 };
 use ffapi_embedded::private;
 use ffapi_nats::Nats;
@@ -49,6 +49,12 @@ pub(crate) async fn run(
             let repository = repository(config, &store)?;
             let pruned = ffapi_backup::prune(&repository, &config.backup.keep).await?;
             println!("{} backups and {} objects deleted", pruned.backups, pruned.objects);
+            if pruned.unreadable > 0 {
+                println!(
+                    "{} backups cannot be read, and were kept with all chunks",
+                    pruned.unreadable
+                );
+            }
             Ok(())
         }
     }
@@ -153,7 +159,8 @@ fn files(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 async fn list(repository: &Repository) -> anyhow::Result<()> {
-    for backup in repository.backups().await? {
+    let Backups { readable, unreadable } = repository.backups().await?;
+    for backup in readable {
         let Manifest { id, at, epoch, sequence, read_models, .. } = &backup;
         let compared = if read_models.is_empty() { "" } else { ", with read models" };
         println!(
@@ -161,6 +168,8 @@ async fn list(repository: &Repository) -> anyhow::Result<()> {
             backup.bytes()
         );
     }
+    let reasons: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
+    anyhow::ensure!(reasons.is_empty(), "some backups cannot be read: {}", reasons.join("; "));
     Ok(())
 }
 
