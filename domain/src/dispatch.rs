@@ -15,6 +15,7 @@ mod caps;
 mod choose;
 mod explain;
 mod fair_queue;
+mod held;
 mod inputs;
 mod share;
 pub mod simulate;
@@ -32,8 +33,8 @@ pub use self::{
     inputs::MissingInput,
 };
 use self::{
-    backlog::{HeldGroup, HeldJobs},
     fair_queue::{Flow, Queue},
+    held::HeldJobs,
     inputs::InputJobs,
     share::Shares,
 };
@@ -110,7 +111,7 @@ struct Waiting {
 }
 
 /// What keeps a waiting job out of its tenant's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Hold {
     /// Nothing: it is in the queue.
     None,
@@ -135,19 +136,6 @@ struct KnownJob {
     kind: &'static str,
     /// When it was submitted, or retried after its end.
     submitted_at: Timestamp,
-}
-
-impl Waiting {
-    /// The jobs that it is counted with, if it is not in a queue.
-    const fn held_group(&self) -> Option<HeldGroup> {
-        let reason = match (self.hold, self.attempt) {
-            (Hold::None, _) => return None,
-            (Hold::Inputs, _) => BlockReason::WAITING_FOR,
-            (Hold::Timer, 1) => BlockReason::SCHEDULED,
-            (Hold::Timer, _) => BlockReason::BACKOFF,
-        };
-        Some(HeldGroup { wish: self.flow.wish, priority: self.flow.priority, reason })
-    }
 }
 
 /// State of the dispatcher.
@@ -361,7 +349,7 @@ impl Dispatch {
             }
             self.timers.pop_first();
             if let Some(waiting) = self.waiting.get_mut(&job) {
-                self.held.remove(waiting.held_group());
+                self.held.remove(job, waiting);
                 waiting.hold = Hold::None;
                 let (tenant, flow) = (waiting.tenant.clone(), waiting.flow);
                 self.queue_job(&tenant, flow, (due, job));
@@ -391,25 +379,23 @@ impl Dispatch {
             None => Hold::None,
         };
         let waiting = Waiting { tenant: tenant.clone(), attempt, flow, ready, hold };
-        self.held.add(waiting.held_group());
-        if let Some(replaced) = self.waiting.insert(job, waiting) {
-            self.held.remove(replaced.held_group());
+        if let Some(replaced) = self.waiting.get(&job) {
+            self.held.remove(job, replaced);
         }
+        self.held.add(job, &waiting);
+        self.waiting.insert(job, waiting);
         match hold {
             Hold::None => self.queue_job(tenant, flow, (ready, job)),
             Hold::Timer => {
                 self.timers.insert((ready, job));
             }
-            Hold::Inputs => {
-                self.inputs.start_waiting(job);
-                self.record_missing_input(job, since);
-            }
+            Hold::Inputs => self.record_missing_input(job, since),
         }
     }
 
     fn dequeue(&mut self, job: JobId) -> Option<Waiting> {
         let waiting = self.waiting.remove(&job)?;
-        self.held.remove(waiting.held_group());
+        self.held.remove(job, &waiting);
         match waiting.hold {
             Hold::Timer => {
                 self.timers.remove(&(waiting.ready, job));

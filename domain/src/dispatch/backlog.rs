@@ -4,12 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{BlockReason, Dispatch, KnownJob};
-use crate::{
-    JobId, Timestamp,
-    job::Priority,
-    media::{Hardware, Pool},
-};
+use super::{BlockReason, Dispatch, KnownJob, held::HeldGroup};
+use crate::{JobId, Timestamp, job::Priority, media::Pool};
 
 /// Waiting jobs that are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,32 +66,6 @@ impl Backlog {
     }
 }
 
-/// Waiting jobs that are in no queue, which are counted as they change: there may be very many.
-#[derive(Debug, Clone, Default)]
-pub(super) struct HeldJobs(BTreeMap<HeldGroup, usize>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct HeldGroup {
-    pub(super) wish: Hardware,
-    pub(super) priority: Priority,
-    /// Why they wait, as in [`BlockReason::name`].
-    pub(super) reason: &'static str,
-}
-
-impl HeldJobs {
-    pub(super) fn add(&mut self, group: Option<HeldGroup>) {
-        if let Some(group) = group {
-            super::increment(&mut self.0, group);
-        }
-    }
-
-    pub(super) fn remove(&mut self, group: Option<HeldGroup>) {
-        if let Some(group) = group {
-            super::decrement(&mut self.0, &group);
-        }
-    }
-}
-
 /// What the dispatcher knows of a job that may still run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobFacts {
@@ -139,7 +109,7 @@ impl Dispatch {
                 count(BacklogGroup { pool, priority, reason: why.name() }, waiting.jobs);
             }
         }
-        for (HeldGroup { wish, priority, reason }, jobs) in &self.held.0 {
+        for (HeldGroup { wish, priority, reason }, jobs) in self.held.groups() {
             let group = BacklogGroup { pool: wish.pool(present), priority: *priority, reason };
             count(group, *jobs);
         }
@@ -162,7 +132,7 @@ mod tests {
     use crate::{
         Personal,
         job::{Failure, FailureCode, JobEvent, JobSpec},
-        media::Fallback,
+        media::{Fallback, Hardware},
     };
 
     fn group(pool: Pool, priority: Priority, reason: &'static str) -> BacklogGroup {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Dispatch, Flow, Hold,
     fair_queue::{Picker, Queue},
+    held::HeldJob,
 };
 use crate::{JobId, Tenant, Timestamp, media::Pool};
 
@@ -194,16 +195,16 @@ impl Dispatch {
                 positions.push(QueuePosition { job, position, why });
             }
         }
-        let timed = self.timers.iter().filter_map(|(until, job)| {
-            let waiting = self.waiting.get(job).filter(|waiting| waiting.tenant == *tenant)?;
-            Some(QueuePosition { job: *job, position: None, why: timer(waiting.attempt, *until) })
-        });
-        let readers = self.inputs.waiting().filter_map(|job| {
-            self.waiting.get(&job).filter(|waiting| waiting.tenant == *tenant)?;
-            Some(QueuePosition { job, position: None, why: self.input_reason(job)? })
+        let held = self.held.of(tenant).filter_map(|HeldJob { hold, ready, job }| {
+            let why = match hold {
+                Hold::Timer => timer(self.waiting.get(job)?.attempt, *ready),
+                Hold::Inputs => self.input_reason(*job)?,
+                Hold::None => return None,
+            };
+            Some(QueuePosition { job: *job, position: None, why })
         });
         let remaining = limit.saturating_sub(positions.len());
-        positions.extend(timed.chain(readers).take(remaining));
+        positions.extend(held.take(remaining));
         positions
     }
 

@@ -19,9 +19,7 @@ pub(super) struct InputJobs {
     of_reader: BTreeMap<JobId, BTreeSet<JobId>>,
     /// The readers of a job, until it has completed.
     readers: BTreeMap<JobId, BTreeSet<JobId>>,
-    /// Jobs that wait for others.
-    waiting: BTreeSet<JobId>,
-    /// Those of them that wait for a job that ended without outputs, and since when.
+    /// Jobs that wait for a job that ended without outputs, and since when.
     without_input: BTreeMap<JobId, Timestamp>,
 }
 
@@ -66,18 +64,9 @@ impl InputJobs {
         self.readers.get(&job).cloned().unwrap_or_default()
     }
 
-    pub(super) fn start_waiting(&mut self, job: JobId) {
-        self.waiting.insert(job);
-    }
-
+    /// Forgets that a job waits for another one.
     pub(super) fn stop_waiting(&mut self, job: JobId) {
-        self.waiting.remove(&job);
         self.without_input.remove(&job);
-    }
-
-    /// The jobs that wait for others.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = JobId> {
-        self.waiting.iter().copied()
     }
 }
 
@@ -265,6 +254,6 @@ mod tests {
         fold_at(&mut d, 3, "a", 7, &started(1, "cpu"));
         fold_at(&mut d, 3, "a", 8, &DONE);
         assert!(!d.inputs.of_reader.contains_key(&job(3)));
-        assert_eq!(d.inputs.waiting().count(), 0);
+        assert_eq!(d.held.of(&"a".parse().unwrap()).count(), 0);
     }
 }
