@@ -35,7 +35,7 @@ pub struct ActiveKey {
     /// When its next rotation is due, if that was announced.
     pub rotation_due: Option<Timestamp>,
     /// The tokens of it that were revoked, with the time at which they would have expired. Those that had
-    /// expired when the last one was revoked are not in it.
+    /// expired when the last one was revoked are not in it, and none of a key that was revoked itself.
     pub revoked_tokens: BTreeMap<TokenId, Timestamp>,
 }
 
@@ -141,7 +141,11 @@ pub(super) fn evolve(state: KeyState, event: &KeyEvent) -> KeyState {
                     key.revoked_tokens.retain(|_, end| *end > *at);
                     key.revoked_tokens.insert(token.clone(), *expires_at);
                 }
-                KeyEvent::Revoked {} => return KeyState::Revoked(key),
+                KeyEvent::Revoked {} => {
+                    // None is accepted any more. Gateways keep revoked keys in memory.
+                    key.revoked_tokens.clear();
+                    return KeyState::Revoked(key);
+                }
                 KeyEvent::Created { .. } => {}
             }
             KeyState::Active(key)

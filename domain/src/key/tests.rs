@@ -265,4 +265,7 @@ fn a_key_has_a_limited_number_of_revoked_tokens_that_have_not_expired() {
     let events = Key::decide(&state, revoke(5_000)).unwrap();
     let state = events.iter().fold(state, Key::evolve);
     assert_eq!(state.key().unwrap().revoked_tokens.len(), 1);
+    // A revoked key accepts none.
+    let state = Key::evolve(state, &KeyEvent::Revoked {});
+    assert!(matches!(&state, KeyState::Revoked(key) if key.revoked_tokens.is_empty()));
 }
