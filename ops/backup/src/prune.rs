@@ -229,7 +229,13 @@ mod tests {
         listed.into_iter().map(|object| object.key).collect()
     }
 
-    const KEEP: Keep = Keep { hourly: 1, daily: 1, weekly: 0, monthly: 0, vault_days: 7 };
+    const KEEP: Keep = Keep {
+        hourly: 1,
+        daily: 1,
+        weekly: 0,
+        monthly: 0,
+        vault_days: Duration::from_hours(7 * 24),
+    };
 
     #[tokio::test]
     async fn backups_that_are_not_kept_are_deleted_with_what_only_they_needed() {

@@ -233,3 +233,27 @@ async fn one_process_works_on_replays_and_another_one_takes_over() {
     while other.step().await.unwrap() {}
     assert_eq!((due(&servers, hook).await, open_replays(&servers, hook).await), (1_000, 0));
 }
+
+#[tokio::test]
+async fn endpoints_that_were_deleted_are_not_read_again() {
+    let servers = TestServers::new().await;
+    let pool = pool(&servers).await;
+    for (status, from, to) in [("deleted", 1, 5_000), ("enabled", 5_001, 5_003)] {
+        let rows = sqlx::query(
+            "INSERT INTO webhook (id, tenant, thing, status, sequence, doc)
+             SELECT 'hook_' || n, 'acme', NULL, $1, n, '{}' FROM generate_series($2::int, $3::int) n",
+        );
+        rows.bind(status).bind(from).bind(to).execute(&pool).await.unwrap();
+    }
+    sqlx::query("ANALYZE webhook").execute(&pool).await.unwrap();
+    for read in [
+        "SELECT doc FROM webhook WHERE tenant = ANY(ARRAY['acme']) AND thing IS NULL AND status <> 'deleted'",
+        "SELECT count(*) FROM webhook WHERE tenant = 'acme' AND thing IS NULL AND status <> 'deleted'",
+        "SELECT doc FROM webhook WHERE tenant = 'acme' AND thing IS NULL AND status <> 'deleted' AND id > ''
+         ORDER BY id LIMIT 50",
+    ] {
+        let plan = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("EXPLAIN ANALYZE {read}")));
+        let plan: Vec<String> = plan.fetch_all(&pool).await.unwrap();
+        assert!(!plan.iter().any(|line| line.contains("Rows Removed")), "{plan:#?}");
+    }
+}
