@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use ffapi_domain::UploadId;
+use ffapi_domain::{
+    UploadId,
+    storage_quota::{StorageQuota, StorageQuotaCommand},
+};
 use ffapi_storage::PartialUpload;
 use futures::{StreamExt, stream};
 
@@ -29,7 +32,8 @@ pub(super) async fn finish(
     let size = sources.iter().map(|(_, partial)| partial.size()).sum();
     let name = metadata.as_deref().map(metadata::file_name).transpose()?.flatten();
     let need = StorageNeed::Exactly(size);
-    let hold = gateway.storage_holds.hold(&tenant, uploader.caller(), id, need).await?;
+    let caller = uploader.caller().clone();
+    let hold = gateway.storage_holds.hold(&tenant, &caller, id, need).await?;
     let streams: Vec<_> =
         sources.iter().map(|(id, partial)| storage.read_partial(*id, partial)).collect();
     let bytes = stream::iter(streams).flatten();
@@ -43,6 +47,16 @@ pub(super) async fn finish(
     if received.as_ref().map_or_else(Problem::is_final, |_| true) {
         for (source, _) in &sources {
             storage.drop_partial(*source).await?;
+            // Joined parts held storage of their own; what the file itself held is counted, or released.
+            if *source != id {
+                let command = StorageQuotaCommand::Release { thing: source.to_string() };
+                let name = tenant.as_str();
+                let released =
+                    gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await;
+                if let Err(error) = released {
+                    tracing::debug!(%error, upload = %source, "a part's storage is held until it expires");
+                }
+            }
         }
     }
     received

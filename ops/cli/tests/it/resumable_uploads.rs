@@ -238,6 +238,9 @@ async fn every_extension_of_the_protocol_that_is_offered_works() {
     let upload = stack.get(whole.trim_start_matches("/api/v1")).await;
     assert_eq!(upload.json["size"], json!(media.len()), "{upload:#?}");
     assert_eq!(client.head(&parts[0].replace(&stack.url, "")).await.status, 404);
+    // Three files are stored, and nothing is held any more.
+    let stored = 3 * media.len();
+    stack.poll("/accounts/default", |shown| shown.json["storage_taken"] == stored).await;
 }
 
 fn base64(bytes: &[u8]) -> String {
