@@ -80,20 +80,29 @@ impl TenantStorage {
         self.put_internal(&description_object, description).await
     }
 
-    /// An upload in parts; none if it was not begun, or has ended.
+    /// What the creator of an upload in parts said about it; none if it was not begun, or has ended.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn partial(&self, id: UploadId) -> Result<Option<PartialUpload>, StorageError> {
-        let (store, prefix) = (self.own_store(), self.partial_prefix(id));
-        let reading = match store.backend.read(&object(&prefix, DESCRIPTION), None).await {
+    pub async fn partial_description(&self, id: UploadId) -> Result<Option<Bytes>, StorageError> {
+        let description = object(&self.partial_prefix(id), DESCRIPTION);
+        let reading = match self.own_store().backend.read(&description, None).await {
             Ok(reading) => reading,
             Err(StorageError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
         let description: Vec<Bytes> = reading.bytes.try_collect().await?;
-        let parts = contiguous(store.backend.entries(&prefix).await?);
-        Ok(Some(PartialUpload { description: description.concat().into(), parts }))
+        Ok(Some(description.concat().into()))
+    }
+
+    /// An upload in parts; none if it was not begun, or has ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn partial(&self, id: UploadId) -> Result<Option<PartialUpload>, StorageError> {
+        let Some(description) = self.partial_description(id).await? else { return Ok(None) };
+        let entries = self.own_store().backend.entries(&self.partial_prefix(id)).await?;
+        Ok(Some(PartialUpload { description, parts: contiguous(entries) }))
     }
 
     /// Stores a part. A part at the same offset is replaced.

@@ -13,6 +13,7 @@ use futures::StreamExt;
 use poem::Request;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{
     client::Tus,
@@ -150,11 +151,14 @@ pub(super) async fn append(
         // Other than media files are rejected by their first bytes.
         bytes = content_sniffing::check(bytes, name.as_deref()).await?;
     }
+    let writer = Uuid::now_v7();
+    description.writer = Some(writer);
     touch(tus, &uploader, id, &mut description).await?;
     let appending = Appending {
         gateway: Arc::clone(&tus.gateway),
         uploader,
         id,
+        writer,
         offset: at,
         end: max,
         checksum: append.checksum,
@@ -197,6 +201,8 @@ struct Appending {
     gateway: Arc<Gateway>,
     uploader: Uploader,
     id: UploadId,
+    /// This request, as the upload's description names it.
+    writer: Uuid,
     offset: u64,
     /// The offset that may not be exceeded.
     end: u64,
@@ -204,8 +210,32 @@ struct Appending {
 }
 
 impl Appending {
-    async fn run(mut self, mut bytes: Chunks) -> Result<u64, Problem> {
-        let (mut buffer, mut stored) = (BytesMut::new(), Vec::new());
+    async fn run(mut self, bytes: Chunks) -> Result<u64, Problem> {
+        let (mut stored, has_checksum) = (Vec::new(), self.checksum.is_some());
+        let received = self.receive(bytes, &mut stored).await;
+        let tenant = self.uploader.tenant().clone();
+        let storage = self.gateway.storage.of(&tenant);
+        if let Err(problem) = received {
+            // They may not be what the client meant.
+            for offset in stored.into_iter().filter(|_| has_checksum) {
+                storage.remove_part(self.id, offset).await?;
+            }
+            return Err(problem);
+        }
+        let partial = storage.partial(self.id).await?;
+        let partial = partial.ok_or_else(|| Problem::not_found("upload"))?;
+        let description = Description::decode(&partial.description)?;
+        let size = partial.size();
+        if description.is_complete_at(size) && !description.is_part {
+            let sources = vec![(self.id, partial)];
+            finish(self.gateway, self.uploader, self.id, sources, description.metadata).await?;
+        }
+        Ok(size)
+    }
+
+    /// Stores the bytes of the request in parts, whose offsets are added to `stored`, and checks them.
+    async fn receive(&mut self, mut bytes: Chunks, stored: &mut Vec<u64>) -> Result<(), Problem> {
+        let mut buffer = BytesMut::new();
         let mut is_interrupted = false;
         while let Some(chunk) = bytes.next().await {
             let Ok(chunk) = chunk else {
@@ -221,39 +251,40 @@ impl Appending {
                 return Err(Problem::new(Kind::TooLarge, "these are more bytes than are missing"));
             }
             if buffer.len() >= PART_SIZE {
-                self.store(buffer.split().freeze(), &mut stored).await?;
+                self.store(buffer.split().freeze(), stored).await?;
             }
         }
-        self.store(buffer.freeze(), &mut stored).await?;
-        let tenant = self.uploader.tenant().clone();
-        let storage = self.gateway.storage.of(&tenant);
-        if let Some(checksum) = self.checksum
+        self.store(buffer.freeze(), stored).await?;
+        if let Some(checksum) = self.checksum.take()
             && (is_interrupted || !checksum.matches())
         {
-            for offset in stored {
-                storage.remove_part(self.id, offset).await?;
-            }
             let detail = "the bytes do not have the checksum of `Upload-Checksum`";
             return Err(Problem::header(Kind::ChecksumMismatch, "Upload-Checksum", detail));
         }
         if is_interrupted {
             return Err(Problem::new(Kind::Malformed, "the connection was interrupted"));
         }
-        let partial = storage.partial(self.id).await?;
-        let partial = partial.ok_or_else(|| Problem::not_found("upload"))?;
-        let description = Description::decode(&partial.description)?;
-        let size = partial.size();
-        if description.is_complete_at(size) && !description.is_part {
-            let sources = vec![(self.id, partial)];
-            finish(self.gateway, self.uploader, self.id, sources, description.metadata).await?;
+        Ok(())
+    }
+
+    /// Checks that no later request continues the upload: parts of both would be stored side by side, and
+    /// only one of them is counted.
+    async fn must_be_newest(&self) -> Result<(), Problem> {
+        let storage = self.gateway.storage.of(self.uploader.tenant());
+        let description = storage.partial_description(self.id).await?;
+        let description = description.ok_or_else(|| Problem::not_found("upload"))?;
+        if Description::decode(&description)?.writer == Some(self.writer) {
+            return Ok(());
         }
-        Ok(size)
+        let detail = "a later request continues this upload";
+        Err(Problem::header(Kind::Conflict, "Upload-Offset", detail))
     }
 
     async fn store(&mut self, part: Bytes, stored: &mut Vec<u64>) -> Result<(), Problem> {
         if part.is_empty() {
             return Ok(());
         }
+        self.must_be_newest().await?;
         let (size, storage) = (part.len() as u64, self.gateway.storage.of(self.uploader.tenant()));
         storage.append_partial(self.id, self.offset, part).await?;
         stored.push(self.offset);

@@ -62,7 +62,8 @@ pub(super) async fn create(tus: &Tus, request: &mut Request) -> Result<Response,
         let problem = Problem::new(Kind::TooLarge, format!("a file is at most {max} bytes"));
         return Err(problem.with_header("tus-max-size", max.to_string()));
     }
-    let description = Description { length, metadata, is_part, touched: clock::now().as_millis() };
+    let touched = clock::now().as_millis();
+    let description = Description { length, metadata, is_part, touched, writer: None };
     hold(tus, request, id, &description, max).await?;
     let storage = tus.gateway.storage.of(&tus.principal.tenant);
     storage.begin_partial(id, description.encode()?).await?;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ffapi_domain::Timestamp;
 use ffapi_storage::PartialUpload;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{
     http_date::http_date,
@@ -26,6 +27,10 @@ pub(super) struct Description {
     pub(super) is_part: bool,
     /// When it was last begun or continued, in milliseconds since 1970.
     pub(super) touched: u64,
+    /// The request that continued it last: an earlier one that is still running stores nothing more, so that
+    /// the parts of several never overlap.
+    #[serde(default)]
+    pub(super) writer: Option<Uuid>,
 }
 
 impl Description {

@@ -2,7 +2,10 @@
 
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     fleet::Fleet,
@@ -150,6 +153,39 @@ async fn an_interrupted_upload_continues_at_another_gateway_with_what_was_receiv
     let upload: serde_json::Value = answer.json().await.unwrap();
     let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&media));
     assert_eq!(upload["sha256"], hash, "{upload:#}");
+}
+
+/// Otherwise each of several requests at once could store the whole length, of which one is counted.
+#[tokio::test]
+async fn a_request_stores_nothing_once_a_later_one_continues_its_upload() {
+    let stack = Stack::new().await;
+    let (client, media) = (client(&stack), media());
+    let path = client.create(&[("upload-length", &media.len().to_string())]).await;
+    let request = |bytes: usize| {
+        format!(
+            "PATCH {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {}\r\ntus-resumable: 1.0.0\r\n\
+             connection: close\r\nupload-offset: 0\r\ncontent-type: {BYTES}\r\n\
+             content-length: {bytes}\r\n\r\n",
+            stack.key
+        )
+    };
+    let mut slow = TcpStream::connect(stack.url.trim_start_matches("http://")).await.unwrap();
+    slow.write_all(&[request(300_000).as_bytes(), &media[..200_000]].concat()).await.unwrap();
+    // It has begun.
+    let description = stack.stored().into_iter().find(|file| file.ends_with("/description"));
+    let description = stack.data.path().join("storage").join(description.unwrap());
+    let begun = |text: &String| text.contains("\"writer\":\"");
+    until(async || std::fs::read_to_string(&description).unwrap_or_default(), begun).await;
+
+    let appended = client.append(&path, 0, &media[..400_000]).await;
+    assert_eq!((appended.status, appended.offset()), (204, 400_000), "{appended:?}");
+    slow.write_all(&media[200_000..300_000]).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+    assert_eq!(client.head(&path).await.offset(), 400_000);
+    let rest = client.append(&path, 400_000, &media[400_000..]).await;
+    assert_eq!((rest.status, rest.offset()), (204, media.len()), "{rest:?}");
 }
 
 #[tokio::test]
