@@ -33,15 +33,22 @@ impl TenantSlots {
     /// Waits for a slot of a tenant, which is released when the permit is dropped; none if none is
     /// released in time.
     pub(crate) async fn acquire(&self, tenant: &Tenant) -> Option<OwnedSemaphorePermit> {
-        let slots = {
-            let mut all = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
-            if all.len() >= MAX_TENANTS {
-                all.retain(|_, slots| Arc::strong_count(slots) > 1);
-            }
-            let new = || Arc::new(Semaphore::new(self.slots));
-            Arc::clone(all.entry(tenant.clone()).or_insert_with(new))
-        };
+        let slots = self.of(tenant);
         tokio::time::timeout(SLOT_TIMEOUT, slots.acquire_owned()).await.ok()?.ok()
+    }
+
+    /// A slot of a tenant, if one is free now.
+    pub(crate) fn try_acquire(&self, tenant: &Tenant) -> Option<OwnedSemaphorePermit> {
+        self.of(tenant).try_acquire_owned().ok()
+    }
+
+    fn of(&self, tenant: &Tenant) -> Arc<Semaphore> {
+        let mut all = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_TENANTS {
+            all.retain(|_, slots| Arc::strong_count(slots) > 1);
+        }
+        let new = || Arc::new(Semaphore::new(self.slots));
+        Arc::clone(all.entry(tenant.clone()).or_insert_with(new))
     }
 }
 

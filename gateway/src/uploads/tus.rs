@@ -9,6 +9,7 @@ mod description;
 mod finish;
 mod headers;
 mod metadata;
+mod part_buffer;
 mod target;
 
 use std::sync::Arc;

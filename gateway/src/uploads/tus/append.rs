@@ -20,6 +20,7 @@ use super::{
     description::{Description, offset},
     finish::finish,
     metadata,
+    part_buffer::PartBuffer,
 };
 use crate::{
     clock,
@@ -33,8 +34,6 @@ use crate::{
 
 /// The content type of bytes of an upload.
 pub(super) const CONTENT_TYPE: &str = "application/offset+octet-stream";
-/// Bytes that are stored at once.
-const PART_SIZE: usize = 8 * 1024 * 1024;
 
 /// What a request says about its bytes.
 pub(super) struct Append {
@@ -146,6 +145,7 @@ pub(super) async fn append(
         let detail = format!("{left} bytes of the upload are missing");
         return Err(Problem::new(Kind::TooLarge, detail));
     }
+    let buffer = PartBuffer::of(&tus.principal.tenant).await?;
     let name = description.metadata.as_deref().map(metadata::file_name).transpose()?.flatten();
     if at == 0 && !description.is_part {
         // Other than media files are rejected by their first bytes.
@@ -162,6 +162,7 @@ pub(super) async fn append(
         offset: at,
         end: max,
         checksum: append.checksum,
+        buffer,
     };
     uncancelled(appending.run(bytes)).await
 }
@@ -207,6 +208,7 @@ struct Appending {
     /// The offset that may not be exceeded.
     end: u64,
     checksum: Option<Checksum>,
+    buffer: PartBuffer,
 }
 
 impl Appending {
@@ -235,7 +237,7 @@ impl Appending {
 
     /// Stores the bytes of the request in parts, whose offsets are added to `stored`, and checks them.
     async fn receive(&mut self, mut bytes: Chunks, stored: &mut Vec<u64>) -> Result<(), Problem> {
-        let mut buffer = BytesMut::new();
+        let mut pending = BytesMut::new();
         let mut is_interrupted = false;
         while let Some(chunk) = bytes.next().await {
             let Ok(chunk) = chunk else {
@@ -245,16 +247,15 @@ impl Appending {
             if let Some(checksum) = &mut self.checksum {
                 checksum.update(&chunk);
             }
-            buffer.extend_from_slice(&chunk);
-            let pending = self.offset.saturating_add(buffer.len() as u64);
-            if pending > self.end {
+            pending.extend_from_slice(&chunk);
+            if self.offset.saturating_add(pending.len() as u64) > self.end {
                 return Err(Problem::new(Kind::TooLarge, "these are more bytes than are missing"));
             }
-            if buffer.len() >= PART_SIZE {
-                self.store(buffer.split().freeze(), stored).await?;
+            if pending.len() >= self.buffer.size {
+                self.store(pending.split().freeze(), stored).await?;
             }
         }
-        self.store(buffer.freeze(), stored).await?;
+        self.store(pending.freeze(), stored).await?;
         if let Some(checksum) = self.checksum.take()
             && (is_interrupted || !checksum.matches())
         {
