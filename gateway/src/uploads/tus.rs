@@ -3,6 +3,7 @@
 //! deployment's own store until the file is complete; then it becomes an upload as any other.
 
 mod append;
+mod checksum;
 mod client;
 mod create;
 mod description;

@@ -34,7 +34,7 @@ pub use egress::{Answer, Egress, EgressConfig, EgressError, Message};
 pub use error::StorageError;
 pub use object::{Download, Reading, Received, Stat};
 pub use opened::{Opened, RemoteObject};
-pub use partial::PartialUpload;
+pub use partial::{LastPart, PartialUpload};
 pub use plain::{Listed, PlainStore};
 pub use put::{PutError, check_signature};
 pub use storage::{StagedJob, Storage};

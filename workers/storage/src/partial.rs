@@ -35,8 +35,23 @@ impl PartialUpload {
 
     /// Bytes before the last part.
     pub fn size_without_last(&self) -> u64 {
-        self.parts.split_last().map_or(0, |(_, before)| before.iter().sum())
+        self.last().map_or(0, |last| last.offset)
     }
+
+    /// The last part, if there is one.
+    pub fn last(&self) -> Option<LastPart> {
+        let (size, before) = self.parts.split_last()?;
+        Some(LastPart { offset: before.iter().sum(), size: *size })
+    }
+}
+
+/// The last part of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastPart {
+    /// Bytes of the upload before it.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 fn object(prefix: &Key, name: &str) -> Object {
@@ -117,6 +132,17 @@ impl TenantStorage {
     ) -> Result<(), StorageError> {
         let part = object(&self.partial_prefix(id), &part_name(offset));
         self.put_internal(&part, bytes).await
+    }
+
+    /// Reads the part at an offset into memory.
+    ///
+    /// # Errors
+    /// When there is none, or the store fails.
+    pub async fn read_part(&self, id: UploadId, offset: u64) -> Result<Bytes, StorageError> {
+        let part = object(&self.partial_prefix(id), &part_name(offset));
+        let reading = self.own_store().backend.read(&part, None).await?;
+        let chunks: Vec<Bytes> = reading.bytes.try_collect().await?;
+        Ok(chunks.concat().into())
     }
 
     /// Deletes the part at an offset.

@@ -3,19 +3,18 @@
 
 use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use ffapi_domain::{
     UploadId,
     storage_quota::{StorageQuota, StorageQuotaCommand},
 };
+use ffapi_storage::LastPart;
 use futures::StreamExt;
 use poem::Request;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
+    checksum::Checksum,
     client::Tus,
     description::{Description, offset},
     finish::finish,
@@ -35,23 +34,15 @@ use crate::{
 /// The content type of bytes of an upload.
 pub(super) const CONTENT_TYPE: &str = "application/offset+octet-stream";
 
+/// A smaller part is joined with the next one, in bytes.
+const MIN_PART: u64 = 64 * 1024;
+
 /// What a request says about its bytes.
 pub(super) struct Append {
     offset: u64,
     checksum: Option<Checksum>,
     /// The length of the upload, if it was not known before.
     length: Option<u64>,
-}
-
-/// The checksum that the bytes of a request must have.
-struct Checksum {
-    algorithm: Algorithm,
-    expected: Vec<u8>,
-}
-
-enum Algorithm {
-    Sha1(Sha1),
-    Sha256(Sha256),
 }
 
 /// The header `Upload-Length`, if it is there.
@@ -76,35 +67,6 @@ impl Append {
     pub(super) fn first(request: &Request) -> Result<Self, Problem> {
         let checksum = request.header("upload-checksum").map(Checksum::parse).transpose()?;
         Ok(Self { offset: 0, checksum, length: upload_length(request)? })
-    }
-}
-
-impl Checksum {
-    fn parse(header: &str) -> Result<Self, Problem> {
-        let malformed = |detail: &str| Problem::header(Kind::Malformed, "Upload-Checksum", detail);
-        let (name, value) =
-            header.split_once(' ').ok_or_else(|| malformed("it is a name and a checksum"))?;
-        let algorithm = match name {
-            "sha1" => Algorithm::Sha1(Sha1::new()),
-            "sha256" => Algorithm::Sha256(Sha256::new()),
-            _ => return Err(malformed("the algorithms are `sha1` and `sha256`")),
-        };
-        let expected = STANDARD.decode(value).map_err(|_| malformed("it is not in base64"))?;
-        Ok(Self { algorithm, expected })
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        match &mut self.algorithm {
-            Algorithm::Sha1(hash) => hash.update(bytes),
-            Algorithm::Sha256(hash) => hash.update(bytes),
-        }
-    }
-
-    fn matches(self) -> bool {
-        match self.algorithm {
-            Algorithm::Sha1(hash) => *hash.finalize() == *self.expected,
-            Algorithm::Sha256(hash) => *hash.finalize() == *self.expected,
-        }
     }
 }
 
@@ -163,6 +125,7 @@ pub(super) async fn append(
         end: max,
         checksum: append.checksum,
         buffer,
+        last: partial.last().filter(|last| last.size < MIN_PART && partial.size() == at),
     };
     uncancelled(appending.run(bytes)).await
 }
@@ -209,6 +172,8 @@ struct Appending {
     end: u64,
     checksum: Option<Checksum>,
     buffer: PartBuffer,
+    /// The last part so far, if it is a small one.
+    last: Option<LastPart>,
 }
 
 impl Appending {
@@ -251,17 +216,21 @@ impl Appending {
             if self.offset.saturating_add(pending.len() as u64) > self.end {
                 return Err(Problem::new(Kind::TooLarge, "these are more bytes than are missing"));
             }
-            if pending.len() >= self.buffer.size {
+            if pending.len() as u64 >= self.buffer.size {
                 self.store(pending.split().freeze(), stored).await?;
             }
         }
-        self.store(pending.freeze(), stored).await?;
+        // The last bytes are stored only if all are what the client meant.
         if let Some(checksum) = self.checksum.take()
             && (is_interrupted || !checksum.matches())
         {
             let detail = "the bytes do not have the checksum of `Upload-Checksum`";
             return Err(Problem::header(Kind::ChecksumMismatch, "Upload-Checksum", detail));
         }
+        if stored.is_empty() && !pending.is_empty() {
+            pending = self.joined_with_last(pending).await?;
+        }
+        self.store(pending.freeze(), stored).await?;
         if is_interrupted {
             return Err(Problem::new(Kind::Malformed, "the connection was interrupted"));
         }
@@ -279,6 +248,21 @@ impl Appending {
         }
         let detail = "a later request continues this upload";
         Err(Problem::header(Kind::Conflict, "Upload-Offset", detail))
+    }
+
+    /// The bytes after those of the last part, if that is a small one: the part is replaced by both. Each
+    /// part is a file, and all are listed by every request.
+    async fn joined_with_last(&mut self, bytes: BytesMut) -> Result<BytesMut, Problem> {
+        let Some(last) = self.last.take() else { return Ok(bytes) };
+        let storage = self.gateway.storage.of(self.uploader.tenant());
+        let before = storage.read_part(self.id, last.offset).await?;
+        if before.len() as u64 != last.size {
+            return Ok(bytes);
+        }
+        self.offset = last.offset;
+        let mut joined = BytesMut::from(before);
+        joined.extend_from_slice(&bytes);
+        Ok(joined)
     }
 
     async fn store(&mut self, part: Bytes, stored: &mut Vec<u64>) -> Result<(), Problem> {

@@ -11,14 +11,14 @@ static APPENDS: TenantSlots = TenantSlots::new(256);
 /// Those of them that store large parts.
 static LARGE_PARTS: TenantSlots = TenantSlots::new(16);
 /// Bytes that are stored at once, and bytes that the others store at once.
-const LARGE_PART: usize = 8 * 1024 * 1024;
-const SMALL_PART: usize = 512 * 1024;
+const LARGE_PART: u64 = 8 * 1024 * 1024;
+const SMALL_PART: u64 = 512 * 1024;
 
 /// The right of a request to keep bytes in memory until they are stored.
 #[derive(Debug)]
 pub(super) struct PartBuffer {
     /// Bytes after which they are stored.
-    pub(super) size: usize,
+    pub(super) size: u64,
     _append: OwnedSemaphorePermit,
     _large: Option<OwnedSemaphorePermit>,
 }
@@ -48,7 +48,7 @@ mod tests {
         while let Ok(buffer) = PartBuffer::of(&one).await {
             buffers.push(buffer);
         }
-        let bytes: usize = buffers.iter().map(|buffer| buffer.size).sum();
+        let bytes: u64 = buffers.iter().map(|buffer| buffer.size).sum();
         assert_eq!((buffers.len(), bytes), (256, 16 * LARGE_PART + 240 * SMALL_PART));
         assert_eq!(PartBuffer::of(&other).await.unwrap().size, LARGE_PART);
         buffers.remove(0);

@@ -155,6 +155,34 @@ async fn an_interrupted_upload_continues_at_another_gateway_with_what_was_receiv
     assert_eq!(upload["sha256"], hash, "{upload:#}");
 }
 
+/// A file for each of very many requests would take a block of the disk, and be listed by all of them.
+#[tokio::test]
+async fn small_pieces_are_joined_in_parts() {
+    let stack = Stack::new().await;
+    let (client, media) = (client(&stack), media());
+    let path = client.create(&[("upload-length", &media.len().to_string())]).await;
+    let parts = || stack.stored().into_iter().filter(|file| file.contains(id(&path))).count() - 1;
+    let mut offset = 0;
+    for (number, piece) in media.chunks(5_000).take(30).enumerate() {
+        // A piece that is not what its client meant leaves what was there.
+        if number % 10 == 9 {
+            let wrong = client.patch(&path, offset, piece).header("upload-checksum", "sha1 AAAA");
+            assert_eq!(client.send(wrong).await.status, 460);
+        }
+        let hash = base64(&<sha2::Sha256 as sha2::Digest>::digest(piece));
+        let right = client.patch(&path, offset, piece);
+        let right = client.send(right.header("upload-checksum", format!("sha256 {hash}"))).await;
+        offset += piece.len();
+        assert_eq!((right.status, right.offset()), (204, offset), "{right:?}");
+    }
+    assert_eq!((offset, parts()), (150_000, 3), "of at least 64 KiB, but for the last");
+    let rest = client.append(&path, offset, &media[offset..]).await;
+    assert_eq!((rest.status, rest.offset()), (204, media.len()), "{rest:?}");
+    let upload = stack.get(path.trim_start_matches("/api/v1")).await;
+    let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&media));
+    assert_eq!(upload.text("/sha256"), hash, "{upload:#?}");
+}
+
 /// Otherwise each of several requests at once could store the whole length, of which one is counted.
 #[tokio::test]
 async fn a_request_stores_nothing_once_a_later_one_continues_its_upload() {
