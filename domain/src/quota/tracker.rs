@@ -219,8 +219,13 @@ mod tests {
             tracker.quota(&tenant, "2026-11", &reserved, |_| true);
             let effort = Effort { charged: 7, ..Effort::default() };
             let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
-            let sealed =
-                JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent };
+            let sealed = JobEvent::OutputsSealed {
+                attempt: 1,
+                outputs: vec![],
+                result: None,
+                spent,
+                plan: None,
+            };
             if is_sealed {
                 tracker.job(job, &sealed);
             }
@@ -251,7 +256,13 @@ mod tests {
         tracker.quota(&tenant, "2026-11", &reserved, |_| true);
         let effort = Effort { charged: 7, ..Effort::default() };
         let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
-        let sealed = JobEvent::OutputsSealed { attempt: 1, outputs: vec![], result: None, spent };
+        let sealed = JobEvent::OutputsSealed {
+            attempt: 1,
+            outputs: vec![],
+            result: None,
+            spent,
+            plan: None,
+        };
         tracker.job(job, &sealed);
         tracker.job(job, &JobEvent::Cancelled {});
         assert_eq!(tracker.due().first().map(|due| due.micros), Some(7));

@@ -12,7 +12,13 @@ fn sealed_for_url(attempt: u32) -> JobEvent {
         duration: None,
         streams: vec![],
     };
-    JobEvent::OutputsSealed { attempt, outputs: vec![output], result: None, spent: None }
+    JobEvent::OutputsSealed {
+        attempt,
+        outputs: vec![output],
+        result: None,
+        spent: None,
+        plan: None,
+    }
 }
 
 #[test]
