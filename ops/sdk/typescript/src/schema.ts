@@ -805,7 +805,8 @@ export interface paths {
         put?: never;
         /**
          * Cancel a job
-         * @description A waiting job is cancelled at once, a running one within a second. It leaves no outputs.
+         * @description A waiting job is cancelled at once, a running one within a second. It leaves no outputs, except files that
+         *     were put at URLs before. A job whose outputs are being published in a store can no longer be cancelled.
          */
         post: operations["cancelJob"];
         delete?: never;
@@ -920,7 +921,11 @@ export interface paths {
          */
         delete: operations["deleteJobOutputInFolder"];
         options?: never;
-        head?: never;
+        /**
+         * Show the headers of an output in a folder
+         * @description Show the headers of an output in a folder: its size, type and `ETag`, without the file.
+         */
+        head: operations["headJobOutputInFolder"];
         patch?: never;
         trace?: never;
     };
@@ -944,7 +949,11 @@ export interface paths {
          */
         delete: operations["deleteJobOutput"];
         options?: never;
-        head?: never;
+        /**
+         * Show the headers of an output
+         * @description Show the headers of an output: its size, type and `ETag`, without the file.
+         */
+        head: operations["headJobOutput"];
         patch?: never;
         trace?: never;
     };
@@ -1180,6 +1189,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/t/{token}/outputs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a job's outputs by a token
+         * @description List a job's outputs by a token. For players and pages, which need no other credentials: playlists and manifests name their files relative to this path, so that these inherit the token.
+         */
+        get: operations["listPlaybackOutputs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/t/{token}/outputs/{folder}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Play or download an output in a folder by a token
+         * @description Play or download an output in a folder by a token. For players and pages, which need no other credentials: playlists and manifests name their files relative to this path, so that these inherit the token.
+         */
+        get: operations["getPlaybackOutputInFolder"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Show the headers of an output in a folder by a token
+         * @description Show the headers of an output in a folder by a token: its size, type and `ETag`, without the file.
+         */
+        head: operations["headPlaybackOutputInFolder"];
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/t/{token}/outputs/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Play or download an output by a token
+         * @description Play or download an output by a token. For players and pages, which need no other credentials: playlists and manifests name their files relative to this path, so that these inherit the token.
+         */
+        get: operations["getPlaybackOutput"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Show the headers of an output by a token
+         * @description Show the headers of an output by a token: its size, type and `ETag`, without the file.
+         */
+        head: operations["headPlaybackOutput"];
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/t/{token}/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload a file by a token
+         * @description The body is one file, as for `POST /uploads`. The token of `POST /tokens` with `upload` says how large it may be, and which job starts with it, which is then in `job`. Pages of any origin may send it. The same file may be sent again, and gets the same upload and job.
+         */
+        post: operations["createUploadByToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/thumbnails": {
         parameters: {
             query?: never;
@@ -1267,7 +1364,11 @@ export interface paths {
          */
         post: operations["createUpload"];
         delete?: never;
-        options?: never;
+        /**
+         * Show what resumable uploads support
+         * @description The version, extensions and largest file of tus.
+         */
+        options: operations["getTusCapabilities"];
         head?: never;
         patch?: never;
         trace?: never;
@@ -1292,8 +1393,16 @@ export interface paths {
          */
         delete: operations["deleteUpload"];
         options?: never;
-        head?: never;
-        patch?: never;
+        /**
+         * Show how much of a resumable upload was received
+         * @description The client continues at `Upload-Offset` (tus). Without `Tus-Resumable` these are the headers of `GET`.
+         */
+        head: operations["getUploadOffset"];
+        /**
+         * Continue a resumable upload
+         * @description The body is the next bytes (tus). What arrives is kept, also of a request that is interrupted. The last bytes complete the upload, which is then inspected and recorded before the response. A client that cannot send PATCH sends POST with `X-HTTP-Method-Override: PATCH`.
+         */
+        patch: operations["appendToUpload"];
         trace?: never;
     };
     "/api/v1/usage": {
@@ -2331,6 +2440,20 @@ export interface components {
             tier?: "free" | "basic" | "premium" | "enterprise";
         };
         /**
+         * AnalyzePlan
+         * @description The plan of an `analyze` job.
+         */
+        AnalyzePlan: {
+            /**
+             * @description What is measured.
+             * @example [
+             *       "vmaf",
+             *       "loudness"
+             *     ]
+             */
+            metrics: string[];
+        };
+        /**
          * AnalyzeRequest
          * @description A file to measure.
          */
@@ -2392,6 +2515,27 @@ export interface components {
              * @example https://example.com/hook
              */
             webhook_url?: string;
+        };
+        /**
+         * AnalyzeSettings
+         * @description The settings of an `analyze` job.
+         */
+        AnalyzeSettings: {
+            /**
+             * @description What is measured.
+             * @example [
+             *       "vmaf",
+             *       "loudness"
+             *     ]
+             */
+            metrics: string[];
+            /**
+             * @description True if the scores of every frame are reported.
+             * @example false
+             */
+            per_frame: boolean;
+            /** @description The file that the input is compared with. */
+            reference?: components["schemas"]["InputLocation"];
         };
         /** @description A job with its `kind`: the body of that kind's POST. */
         AnyJobRequest: components["schemas"]["AnyJobRequest_convert"] | components["schemas"]["AnyJobRequest_stream"] | components["schemas"]["AnyJobRequest_thumbnails"] | components["schemas"]["AnyJobRequest_analyze"] | components["schemas"]["AnyJobRequest_probe"];
@@ -3252,6 +3396,118 @@ export interface components {
             inputs: components["schemas"]["InputLocation"][];
         };
         /**
+         * ConvertPlan
+         * @description The plan of a `convert` job.
+         */
+        ConvertPlan: {
+            /**
+             * @description The audio streams of the output, in order.
+             * @example [
+             *       {
+             *         "bitrate": 128000,
+             *         "bits": 16,
+             *         "channels": 2,
+             *         "codec": "aac",
+             *         "filters": [],
+             *         "sample_rate": 48000,
+             *         "source": {
+             *           "input": 0,
+             *           "stream": 1
+             *         }
+             *       }
+             *     ]
+             */
+            audio: components["schemas"]["PlanAudio"][];
+            /**
+             * @description The chapters of the output.
+             * @example [
+             *       {
+             *         "end": 62.5,
+             *         "start": 0,
+             *         "title": "Introduction"
+             *       }
+             *     ]
+             */
+            chapters: components["schemas"]["PlanChapter"][];
+            /**
+             * @description The container format of the output.
+             * @example mp4
+             */
+            container: string;
+            /**
+             * @description The subtitles that are burned into the video.
+             * @example [
+             *       {
+             *         "edits": [],
+             *         "input": 1,
+             *         "stream": 0
+             *       }
+             *     ]
+             */
+            cues: components["schemas"]["PlanCues"][];
+            /**
+             * Format: double
+             * @description Seconds of the job's input that are decoded from `seek` on.
+             * @example 5.312
+             */
+            decoded?: number;
+            /**
+             * Format: double
+             * @description Duration of the output in seconds; absent if the input does not state its own.
+             * @example 5.312
+             */
+            duration?: number;
+            /**
+             * @description True if `duration` is only an estimate.
+             * @example false
+             */
+            duration_is_estimate: boolean;
+            /**
+             * @description Decisions that the request did not ask for, as sentences.
+             * @example [
+             *       "the input's audio has 6 channels, and is mixed down to 2"
+             *     ]
+             */
+            notes: string[];
+            /**
+             * Format: double
+             * @description Where reading the job's input begins, in seconds.
+             * @example 0
+             */
+            seek: number;
+            /**
+             * @description True if every frame becomes a numbered file.
+             * @example false
+             */
+            sequence: boolean;
+            /**
+             * @description The subtitles that become streams or files.
+             * @example [
+             *       {
+             *         "language": "deu",
+             *         "sidecar": false,
+             *         "source": {
+             *           "edits": [],
+             *           "input": 0,
+             *           "stream": 2
+             *         }
+             *       }
+             *     ]
+             */
+            subtitles: components["schemas"]["PlanSubtitles"][];
+            /**
+             * @description The tags of the output.
+             * @example {
+             *       "title": "Holiday"
+             *     }
+             */
+            tags: {
+                [key: string]: string;
+            };
+            /** @description The video stream of the output. */
+            video?: components["schemas"]["PlanVideo"];
+        };
+        /**
          * ConvertRequest
          * @description A file to convert.
          */
@@ -3726,44 +3982,8 @@ export interface components {
              * @example 1
              */
             passes?: number;
-            /**
-             * @description The plan, as in `/validate`.
-             * @example {
-             *       "audio": [
-             *         {
-             *           "bitrate": 128000,
-             *           "channels": 2,
-             *           "codec": "aac",
-             *           "filters": [],
-             *           "sample_rate": 48000
-             *         }
-             *       ],
-             *       "container": "mp4",
-             *       "duration": 5.312,
-             *       "notes": [
-             *         "the input's audio has 6 channels, and is mixed down to 2"
-             *       ],
-             *       "video": {
-             *         "codec": "h264",
-             *         "filters": [],
-             *         "height": 720,
-             *         "preset": "medium",
-             *         "quality": {
-             *           "bitrate": null,
-             *           "crf": 23,
-             *           "max_bitrate": null,
-             *           "target_vmaf": null,
-             *           "two_pass": false
-             *         },
-             *         "rate": {
-             *           "den": 1,
-             *           "num": 25
-             *         },
-             *         "width": 1280
-             *       }
-             *     }
-             */
-            plan: Record<string, never>;
+            /** @description The plan, as in `/validate`. */
+            plan: components["schemas"]["Plan"];
             /**
              * @description The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
              * @enum {string}
@@ -3977,7 +4197,7 @@ export interface components {
              *       }
              *     ]
              */
-            operations?: Record<string, never>[];
+            operations?: components["schemas"]["Operation"][];
             /**
              * @description The location of the output; absent once erased.
              * @example local://videos/talk.mp4
@@ -4037,6 +4257,11 @@ export interface components {
              */
             overwrite: "fail" | "replace";
             /**
+             * @description What was done to make the outputs, once it is completed; absent if it was recorded by a version whose
+             *     plans are no longer known, or is very long.
+             */
+            plan?: components["schemas"]["Plan"];
+            /**
              * @description What a player opens: the HLS playlist, the DASH manifest or the media file.
              * @example /api/v1/t/ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl/outputs/talk.mp4
              */
@@ -4062,14 +4287,8 @@ export interface components {
              * @example 62.5
              */
             progress: number;
-            /**
-             * @description The parsed request of other kinds.
-             * @example {
-             *       "interval": 5,
-             *       "mode": "sprite"
-             *     }
-             */
-            request?: Record<string, never>;
+            /** @description The settings of other kinds, as parsed. */
+            request?: components["schemas"]["JobSettings"];
             /**
              * @description The job that it reruns.
              * @example job_01a22c3a0cfe74c6b3c494b378664a8a
@@ -4246,6 +4465,11 @@ export interface components {
              */
             overrides?: Record<string, never>;
         };
+        /**
+         * @description What a job's request says in addition to its input, output and operations: the fields of the POST of
+         *     its kind.
+         */
+        JobSettings: components["schemas"]["StreamSettings"] | components["schemas"]["ThumbnailsSettings"] | components["schemas"]["AnalyzeSettings"];
         /**
          * JobSummary
          * @description A job without its request, attempts and outputs.
@@ -5403,6 +5627,871 @@ export interface components {
              */
             work_seconds: number;
         };
+        /** @description What a job does: what its request leaves open is decided. */
+        Plan: components["schemas"]["ConvertPlan"] | components["schemas"]["StreamPlan"] | components["schemas"]["ThumbnailsPlan"] | components["schemas"]["AnalyzePlan"] | components["schemas"]["ProbePlan"];
+        /**
+         * PlanAdjust
+         * @description Brightness and colour.
+         */
+        PlanAdjust: {
+            /**
+             * Format: double
+             * @description Offset; 0 changes nothing.
+             * @example 0.1
+             */
+            brightness: number;
+            /**
+             * Format: double
+             * @description Factor; 1 changes nothing.
+             * @example 1.2
+             */
+            contrast: number;
+            /**
+             * Format: double
+             * @description Exponent; 1 changes nothing.
+             * @example 1.1
+             */
+            gamma: number;
+            /**
+             * Format: double
+             * @description Factor; 1 changes nothing.
+             * @example 1.3
+             */
+            saturation: number;
+        };
+        /**
+         * PlanAudio
+         * @description How an audio stream is made.
+         */
+        PlanAudio: {
+            /**
+             * Format: uint64
+             * @description Bits per second; absent for a lossless codec.
+             * @example 128000
+             */
+            bitrate?: number;
+            /**
+             * Format: uint8
+             * @description Bits per sample.
+             * @example 16
+             */
+            bits: number;
+            /**
+             * Format: uint32
+             * @description The number of channels.
+             * @example 2
+             */
+            channels: number;
+            /**
+             * @description The codec of the encoder, or `copy`.
+             * @example aac
+             */
+            codec: string;
+            /**
+             * @description The filters, in order.
+             * @example [
+             *       {
+             *         "loudness": -23
+             *       }
+             *     ]
+             */
+            filters: components["schemas"]["PlanAudioFilter"][];
+            /**
+             * @description ISO 639 language code.
+             * @example en
+             */
+            language?: string;
+            /**
+             * @description FFmpeg's name of the channel layout; the usual one for that number of channels if absent.
+             * @example stereo
+             */
+            layout?: string;
+            /**
+             * Format: uint32
+             * @description Hertz.
+             * @example 48000
+             */
+            sample_rate: number;
+            /** @description The stream that it comes from. */
+            source: components["schemas"]["PlanSource"];
+            /**
+             * @description The title that a player shows.
+             * @example Invalid request
+             */
+            title?: string;
+        };
+        /**
+         * PlanAudioFilter
+         * @description A filter of an audio stream: it has one of the fields.
+         */
+        PlanAudioFilter: {
+            /**
+             * @description The audio that is appended.
+             * @example [
+             *       {
+             *         "duration": 12.5,
+             *         "input": 1,
+             *         "stream": 1
+             *       }
+             *     ]
+             */
+            concat?: components["schemas"]["PlanAudioSegment"][];
+            /**
+             * Format: double
+             * @description Seconds of silence before it.
+             * @example 0.25
+             */
+            delay?: number;
+            /**
+             * Format: double
+             * @description Seconds of a fade from silence.
+             * @example 0.5
+             */
+            fade_in?: number;
+            /** @description A fade to silence. */
+            fade_out?: components["schemas"]["PlanFadeOut"];
+            /**
+             * Format: double
+             * @description The exact duration in seconds: silence is appended, or the rest is cut.
+             * @example 62.5
+             */
+            fill?: number;
+            /**
+             * @description True: silence from the start until the first sample.
+             * @example true
+             */
+            from_zero?: boolean;
+            /**
+             * Format: double
+             * @description The loudness that it is normalized to, in LUFS.
+             * @example -23
+             */
+            loudness?: number;
+            /**
+             * Format: double
+             * @description How much faster it plays, at the same pitch.
+             * @example 4.7
+             */
+            speed?: number;
+            /** @description The part that is kept. */
+            trim?: components["schemas"]["PlanWindow"];
+            /**
+             * Format: double
+             * @description The factor of the amplitude.
+             * @example 1.5
+             */
+            volume?: number;
+        };
+        /**
+         * PlanAudioSegment
+         * @description The audio of an appended input.
+         */
+        PlanAudioSegment: {
+            /**
+             * Format: double
+             * @description Seconds.
+             * @example 12.5
+             */
+            duration: number;
+            /**
+             * Format: uint64
+             * @description Index of the input.
+             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             */
+            input: number;
+            /**
+             * Format: uint32
+             * @description Index of the stream in the input; silence if absent.
+             * @example 1
+             */
+            stream?: number;
+        };
+        /**
+         * PlanChapter
+         * @description A chapter of the output.
+         */
+        PlanChapter: {
+            /**
+             * Format: double
+             * @description Seconds, exclusive.
+             * @example 62.5
+             */
+            end: number;
+            /**
+             * Format: double
+             * @description Seconds, inclusive.
+             * @example 2
+             */
+            start: number;
+            /**
+             * @description The title that a player shows.
+             * @example Invalid request
+             */
+            title?: string;
+        };
+        /**
+         * PlanCues
+         * @description Subtitles of an input.
+         */
+        PlanCues: {
+            /**
+             * @description Changes of their times, in order.
+             * @example [
+             *       {
+             *         "trim": {
+             *           "end": 4,
+             *           "start": 1.5
+             *         }
+             *       }
+             *     ]
+             */
+            edits: components["schemas"]["PlanTimeEdit"][];
+            /**
+             * Format: uint64
+             * @description Index of the input; 0 is the job's own.
+             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             */
+            input: number;
+            /**
+             * Format: uint32
+             * @description Index of the stream in the input.
+             * @example 0
+             */
+            stream: number;
+        };
+        /**
+         * PlanDevice
+         * @description A hardware encoder.
+         */
+        PlanDevice: {
+            /**
+             * @description Its path or number.
+             * @example /dev/dri/renderD128
+             */
+            device: string;
+            /**
+             * @description `vaapi`, `nvenc` or `qsv`.
+             * @enum {string}
+             */
+            pool: "vaapi" | "nvenc" | "qsv";
+        };
+        /**
+         * PlanFadeOut
+         * @description A fade to silence.
+         */
+        PlanFadeOut: {
+            /**
+             * Format: double
+             * @description Its duration in seconds.
+             * @example 2
+             */
+            length: number;
+            /**
+             * Format: double
+             * @description When it starts, in seconds.
+             * @example 2
+             */
+            start: number;
+        };
+        /**
+         * PlanFromZero
+         * @description An extension of the first frame to the start.
+         */
+        PlanFromZero: {
+            /** @description Frames per second of the extension; it is one long frame if absent. */
+            rate?: components["schemas"]["PlanRatio"];
+        };
+        /**
+         * PlanLevels
+         * @description A conversion to YUV of the limited range.
+         */
+        PlanLevels: {
+            /**
+             * @description True if the samples are RGB.
+             * @example false
+             */
+            rgb: boolean;
+        };
+        /**
+         * PlanOverlay
+         * @description An image above the video.
+         */
+        PlanOverlay: {
+            /** @description When it is shown; always if absent. */
+            during?: components["schemas"]["PlanWindow"];
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 720
+             */
+            height: number;
+            /**
+             * Format: uint64
+             * @description Index of the input.
+             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             */
+            input: number;
+            /**
+             * @description The matrix of the video below it: `bt601`, `bt709` or `bt2020`.
+             * @enum {string}
+             */
+            matrix: "bt601" | "bt709" | "bt2020";
+            /**
+             * Format: double
+             * @description 0 to 1.
+             * @example 0.8
+             */
+            opacity: number;
+            /**
+             * @description The filters that rotate the image upright.
+             * @example []
+             */
+            upright: components["schemas"]["PlanVideoFilter"][];
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 1280
+             */
+            width: number;
+            /**
+             * Format: int64
+             * @description Pixels from the left.
+             * @example 16
+             */
+            x: number;
+            /**
+             * Format: int64
+             * @description Pixels from the top.
+             * @example 16
+             */
+            y: number;
+        };
+        /**
+         * PlanPad
+         * @description A frame around the video.
+         */
+        PlanPad: {
+            /**
+             * @description `#RRGGBBAA`.
+             * @example #101820
+             */
+            color: string;
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 720
+             */
+            height: number;
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 1280
+             */
+            width: number;
+            /**
+             * Format: uint32
+             * @description Pixels from its left edge to the video.
+             * @example 0
+             */
+            x: number;
+            /**
+             * Format: uint32
+             * @description Pixels from its top edge to the video.
+             * @example 60
+             */
+            y: number;
+        };
+        /**
+         * PlanQuality
+         * @description Rate control of a video stream.
+         */
+        PlanQuality: {
+            /**
+             * Format: uint64
+             * @description Bits per second on average.
+             * @example 2500000
+             */
+            bitrate?: number;
+            /**
+             * Format: uint8
+             * @description Constant quality; with `target_vmaf` what was found.
+             * @example 23
+             */
+            crf?: number;
+            /**
+             * Format: uint64
+             * @description Bits per second at most.
+             * @example 4M
+             */
+            max_bitrate?: number;
+            /**
+             * Format: double
+             * @description The VMAF to reach.
+             * @example 93
+             */
+            target_vmaf?: number;
+            /**
+             * @description True if the whole video is analysed in a first pass.
+             * @example true
+             */
+            two_pass: boolean;
+        };
+        /**
+         * PlanRatio
+         * @description A ratio of integers; `den` is 0 if it is unknown.
+         */
+        PlanRatio: {
+            /**
+             * Format: uint32
+             * @description Denominator.
+             * @example 1001
+             */
+            den: number;
+            /**
+             * Format: uint32
+             * @description Numerator.
+             * @example 30000
+             */
+            num: number;
+        };
+        /**
+         * PlanRectangle
+         * @description A rectangle of the frame.
+         */
+        PlanRectangle: {
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 720
+             */
+            height: number;
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 1280
+             */
+            width: number;
+            /**
+             * Format: uint32
+             * @description Pixels from the left.
+             * @example 0
+             */
+            x: number;
+            /**
+             * Format: uint32
+             * @description Pixels from the top.
+             * @example 140
+             */
+            y: number;
+        };
+        /**
+         * PlanRendition
+         * @description One step of the ladder.
+         */
+        PlanRendition: {
+            /**
+             * @description The name of its folder.
+             * @example mezzanine
+             */
+            name: string;
+            /** @description How its video is made. */
+            video: components["schemas"]["PlanVideo"];
+        };
+        /**
+         * PlanSegment
+         * @description A video that is appended, fitted to the first.
+         */
+        PlanSegment: {
+            /**
+             * Format: double
+             * @description Seconds.
+             * @example 12.5
+             */
+            duration: number;
+            /**
+             * @description The filters that fit it.
+             * @example [
+             *       {
+             *         "scale": {
+             *           "height": 720,
+             *           "width": 1280
+             *         }
+             *       }
+             *     ]
+             */
+            filters: components["schemas"]["PlanVideoFilter"][];
+            /**
+             * Format: uint64
+             * @description Index of the input.
+             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             */
+            input: number;
+            /**
+             * Format: uint32
+             * @description Index of the stream in the input.
+             * @example 0
+             */
+            stream: number;
+        };
+        /**
+         * PlanSize
+         * @description A size in pixels.
+         */
+        PlanSize: {
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 720
+             */
+            height: number;
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 1280
+             */
+            width: number;
+        };
+        /**
+         * PlanSource
+         * @description A stream of an input.
+         */
+        PlanSource: {
+            /**
+             * Format: uint64
+             * @description Index of the input; 0 is the job's own.
+             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             */
+            input: number;
+            /**
+             * Format: uint32
+             * @description Index of the stream in the input.
+             * @example 1
+             */
+            stream: number;
+        };
+        /**
+         * PlanSubtitles
+         * @description Subtitles of the output.
+         */
+        PlanSubtitles: {
+            /**
+             * @description ISO 639 language code.
+             * @example en
+             */
+            language?: string;
+            /**
+             * @description True for a file next to the output.
+             * @example false
+             */
+            sidecar: boolean;
+            /** @description Where they come from. */
+            source: components["schemas"]["PlanCues"];
+        };
+        /**
+         * PlanText
+         * @description Text above the video.
+         */
+        PlanText: {
+            /**
+             * @description `#RRGGBBAA`.
+             * @example #101820
+             */
+            color: string;
+            /** @description When it is shown; always if absent. */
+            during?: components["schemas"]["PlanWindow"];
+            /**
+             * Format: uint32
+             * @description Pixels between it and the edges.
+             * @example 24
+             */
+            margin: number;
+            /**
+             * @description `top_left`, `top`, `top_right`, `left`, `center`, `right`, `bottom_left`, `bottom` or `bottom_right`.
+             * @enum {string}
+             */
+            position: "top_left" | "top" | "top_right" | "left" | "center" | "right" | "bottom_left" | "bottom" | "bottom_right";
+            /**
+             * Format: uint32
+             * @description Height of the letters in pixels.
+             * @example 1055736
+             */
+            size: number;
+            /**
+             * @description The text.
+             * @example Live from Berlin
+             */
+            text: string;
+        };
+        /**
+         * PlanTilt
+         * @description A rotation by any angle, onto black.
+         */
+        PlanTilt: {
+            /**
+             * Format: double
+             * @description Degrees clockwise.
+             * @example 90
+             */
+            degrees: number;
+            /**
+             * Format: uint32
+             * @description Pixels of the result.
+             * @example 720
+             */
+            height: number;
+            /**
+             * Format: uint32
+             * @description Pixels of the result.
+             * @example 1280
+             */
+            width: number;
+        };
+        /**
+         * PlanTimeEdit
+         * @description A change of times: it has one of the fields.
+         */
+        PlanTimeEdit: {
+            /**
+             * Format: double
+             * @description How much faster it plays.
+             * @example 4.7
+             */
+            speed?: number;
+            /** @description The part that is kept. */
+            trim?: components["schemas"]["PlanWindow"];
+        };
+        /**
+         * PlanTonemap
+         * @description A conversion of high dynamic range to BT.709.
+         */
+        PlanTonemap: {
+            /**
+             * @description The transfer characteristic: `pq` or `hlg`.
+             * @enum {string}
+             */
+            from: "pq" | "hlg";
+            /**
+             * Format: double
+             * @description The peak luminance that is preserved, in cd/m².
+             * @example 1000
+             */
+            peak: number;
+        };
+        /**
+         * PlanVideo
+         * @description How a video stream is made.
+         */
+        PlanVideo: {
+            /**
+             * @description The codec of the encoder, or `copy`.
+             * @example h264
+             */
+            codec: string;
+            /**
+             * @description True if the frame rate is constant.
+             * @example true
+             */
+            constant_rate: boolean;
+            /**
+             * @description If it stays interlaced, the field that is shown first: `top_first` or `bottom_first`.
+             * @enum {string}
+             */
+            fields?: "top_first" | "bottom_first";
+            /**
+             * @description The filters, in order.
+             * @example [
+             *       {
+             *         "scale": {
+             *           "height": 720,
+             *           "width": 1280
+             *         }
+             *       }
+             *     ]
+             */
+            filters: components["schemas"]["PlanVideoFilter"][];
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 720
+             */
+            height: number;
+            /**
+             * Format: uint32
+             * @description Maximum number of frames between two keyframes; the encoder's default if absent.
+             * @example 50
+             */
+            keyframe_interval?: number;
+            /**
+             * @description FFmpeg's name of the pixel format.
+             * @example yuv420p
+             */
+            pixel_format: string;
+            /** @description The hardware that encodes it; the CPU if absent. */
+            placed?: components["schemas"]["PlanDevice"];
+            /**
+             * @description `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`.
+             * @enum {string}
+             */
+            preset: "ultrafast" | "superfast" | "veryfast" | "faster" | "fast" | "medium" | "slow" | "slower" | "veryslow";
+            /**
+             * @description The profile of the codec.
+             * @example high
+             */
+            profile?: string;
+            /** @description Rate control. */
+            quality: components["schemas"]["PlanQuality"];
+            /** @description Frames per second. */
+            rate: components["schemas"]["PlanRatio"];
+            /** @description The stream that it comes from. */
+            source: components["schemas"]["PlanSource"];
+            /**
+             * @description True if it is tone-mapped from high dynamic range.
+             * @example false
+             */
+            tonemapped: boolean;
+            /**
+             * Format: uint32
+             * @description Pixels.
+             * @example 1280
+             */
+            width: number;
+        };
+        /**
+         * PlanVideoFilter
+         * @description A filter of a video stream: it has one of the fields.
+         */
+        PlanVideoFilter: {
+            /** @description Brightness and colour. */
+            adjust?: components["schemas"]["PlanAdjust"];
+            /**
+             * Format: double
+             * @description Strength, 0 to 1.
+             * @example 0.5
+             */
+            blur?: number;
+            /**
+             * Format: uint64
+             * @description Index of the subtitles in the plan's `cues` that are burned in.
+             * @example 0
+             */
+            burn?: number;
+            /**
+             * @description The videos that are appended.
+             * @example [
+             *       {
+             *         "duration": 12.5,
+             *         "filters": [
+             *           {
+             *             "scale": {
+             *               "height": 720,
+             *               "width": 1280
+             *             }
+             *           }
+             *         ],
+             *         "input": 1,
+             *         "stream": 0
+             *       }
+             *     ]
+             */
+            concat?: components["schemas"]["PlanSegment"][];
+            /** @description The rectangle that is kept. */
+            crop?: components["schemas"]["PlanRectangle"];
+            /**
+             * @description True: two fields become one frame.
+             * @example true
+             */
+            deinterlace?: boolean;
+            /**
+             * Format: double
+             * @description Strength, 0 to 1.
+             * @example 0.5
+             */
+            denoise?: number;
+            /**
+             * @description `horizontal`, `vertical` or `both`.
+             * @enum {string}
+             */
+            flip?: "horizontal" | "vertical" | "both";
+            /** @description The first frame is extended to the start. */
+            from_zero?: components["schemas"]["PlanFromZero"];
+            /**
+             * Format: double
+             * @description The exact duration in seconds: the last frame is repeated, or the rest is cut.
+             * @example 62.5
+             */
+            hold?: number;
+            /**
+             * Format: double
+             * @description Degrees.
+             * @example 90
+             */
+            hue?: number;
+            /** @description Samples of the full range, or RGB, become YUV of the limited range. */
+            levels?: components["schemas"]["PlanLevels"];
+            /**
+             * @description The matrix between RGB and YUV that samples are converted to: `bt601`, `bt709` or `bt2020`.
+             * @enum {string}
+             */
+            matrix?: "bt601" | "bt709" | "bt2020";
+            /** @description The image above it. */
+            overlay?: components["schemas"]["PlanOverlay"];
+            /** @description The frame around it. */
+            pad?: components["schemas"]["PlanPad"];
+            /** @description The constant frame rate, in frames per second. */
+            rate?: components["schemas"]["PlanRatio"];
+            /**
+             * Format: uint16
+             * @description Degrees clockwise: 90, 180 or 270.
+             * @example 90
+             */
+            rotate?: number;
+            /** @description The size that it is scaled to, with square pixels. */
+            scale?: components["schemas"]["PlanSize"];
+            /**
+             * Format: double
+             * @description Strength, 0 to 1.
+             * @example 0.5
+             */
+            sharpen?: number;
+            /**
+             * Format: double
+             * @description How much faster it plays.
+             * @example 4.7
+             */
+            speed?: number;
+            /**
+             * Format: double
+             * @description Strength, 0 to 1.
+             * @example 0.5
+             */
+            stabilize?: number;
+            /** @description The text above it. */
+            text?: components["schemas"]["PlanText"];
+            /** @description A rotation by any angle. */
+            tilt?: components["schemas"]["PlanTilt"];
+            /** @description High dynamic range becomes BT.709. */
+            tonemap?: components["schemas"]["PlanTonemap"];
+            /** @description The part that is kept. */
+            trim?: components["schemas"]["PlanWindow"];
+        };
+        /**
+         * PlanWindow
+         * @description A part of the duration.
+         */
+        PlanWindow: {
+            /**
+             * Format: double
+             * @description Seconds, exclusive; the rest if absent.
+             * @example 4
+             */
+            end?: number;
+            /**
+             * Format: double
+             * @description Seconds, inclusive.
+             * @example 2
+             */
+            start: number;
+        };
         /**
          * Preset
          * @description A version of a preset.
@@ -5599,6 +6688,11 @@ export interface components {
          * @enum {string}
          */
         Priority: "low" | "normal" | "high";
+        /**
+         * ProbePlan
+         * @description The plan of a `probe` job: nothing is decided.
+         */
+        ProbePlan: Record<string, never>;
         /**
          * ProbeRequest
          * @description A file to probe.
@@ -6078,6 +7172,103 @@ export interface components {
             name?: string;
         };
         /**
+         * StreamPlan
+         * @description The plan of a `stream` job.
+         */
+        StreamPlan: {
+            /**
+             * @description The audio streams, which all renditions share.
+             * @example [
+             *       {
+             *         "bitrate": 128000,
+             *         "bits": 16,
+             *         "channels": 2,
+             *         "codec": "aac",
+             *         "filters": [],
+             *         "sample_rate": 48000,
+             *         "source": {
+             *           "input": 0,
+             *           "stream": 1
+             *         }
+             *       }
+             *     ]
+             */
+            audio: components["schemas"]["PlanAudio"][];
+            /**
+             * @description The captions.
+             * @example [
+             *       {
+             *         "input": "subtitles/talk.en.srt",
+             *         "language": "en",
+             *         "name": "English"
+             *       }
+             *     ]
+             */
+            captions: components["schemas"]["PlanSubtitles"][];
+            /**
+             * Format: double
+             * @description Duration of the stream in seconds; absent if the input does not state its own.
+             * @example 62.5
+             */
+            duration?: number;
+            /**
+             * @description Decisions that the request did not ask for, as sentences.
+             * @example [
+             *       "the ladder ends at 720p, the size of the video"
+             *     ]
+             */
+            notes: string[];
+            /** @description The poster next to the manifests. */
+            poster?: components["schemas"]["ThumbnailsPlan"];
+            /**
+             * @description The ladder, largest first.
+             * @example [
+             *       {
+             *         "name": "720p",
+             *         "video": {
+             *           "codec": "h264",
+             *           "constant_rate": true,
+             *           "filters": [
+             *             {
+             *               "scale": {
+             *                 "height": 720,
+             *                 "width": 1280
+             *               }
+             *             }
+             *           ],
+             *           "height": 720,
+             *           "pixel_format": "yuv420p",
+             *           "preset": "medium",
+             *           "quality": {
+             *             "crf": 23,
+             *             "max_bitrate": 2800000,
+             *             "two_pass": false
+             *           },
+             *           "rate": {
+             *             "den": 1,
+             *             "num": 25
+             *           },
+             *           "source": {
+             *             "input": 0,
+             *             "stream": 0
+             *           },
+             *           "tonemapped": false,
+             *           "width": 1280
+             *         }
+             *       }
+             *     ]
+             */
+            renditions: components["schemas"]["PlanRendition"][];
+            /**
+             * Format: double
+             * @description Duration of a segment in seconds.
+             * @example 6
+             */
+            segment: number;
+            /** @description The thumbnails for a seek bar next to the manifests. */
+            sprite?: components["schemas"]["ThumbnailsPlan"];
+        };
+        /**
          * StreamPoster
          * @description One frame of the video next to the manifests: `poster.jpg`.
          */
@@ -6241,6 +7432,86 @@ export interface components {
             webhook_url?: string;
         };
         /**
+         * StreamSettings
+         * @description The settings of a `stream` job.
+         */
+        StreamSettings: {
+            /**
+             * @description Captions, one entry for each language.
+             * @example [
+             *       {
+             *         "input": "subtitles/talk.en.srt",
+             *         "language": "en",
+             *         "name": "English"
+             *       }
+             *     ]
+             */
+            captions: components["schemas"]["StreamCaption"][];
+            /**
+             * @description `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`.
+             * @enum {string}
+             */
+            encoder_preset?: "ultrafast" | "superfast" | "veryfast" | "faster" | "fast" | "medium" | "slow" | "slower" | "veryslow";
+            /**
+             * @description `aes-128`.
+             * @enum {string}
+             */
+            encryption?: "aes-128";
+            /**
+             * @description What is measured during encoding.
+             * @example [
+             *       "vmaf"
+             *     ]
+             */
+            metrics: string[];
+            /** @description Image to show before playback starts; none is made if absent. */
+            poster?: components["schemas"]["StreamPoster"];
+            /**
+             * Format: double
+             * @description Seconds; 6 if absent.
+             * @example 6
+             */
+            segment_duration?: number;
+            /**
+             * @description `fmp4` or `ts`.
+             * @enum {string}
+             */
+            segment_format: "fmp4" | "ts";
+            /**
+             * @description `files` or `single_file`.
+             * @enum {string}
+             */
+            segments: "files" | "single_file";
+            /** @description Preview images along the timeline; none are made if absent. */
+            sprite?: components["schemas"]["StreamSprite"];
+            /**
+             * @description `hls`, `dash` or `cmaf`.
+             * @enum {string}
+             */
+            type: "hls" | "dash" | "cmaf";
+            /**
+             * @description The ladder as requested; empty if it was left to the service.
+             * @example [
+             *       {
+             *         "height": 720,
+             *         "name": "720p",
+             *         "video_bitrate": "2.8M"
+             *       },
+             *       {
+             *         "height": 360,
+             *         "name": "360p",
+             *         "video_bitrate": "800k"
+             *       }
+             *     ]
+             */
+            variants: components["schemas"]["StreamVariant"][];
+            /**
+             * @description `h264` or `hevc`; `h264` if absent.
+             * @enum {string}
+             */
+            video_codec?: "h264" | "hevc";
+        };
+        /**
          * StreamSprite
          * @description Thumbnail sheets for a seek bar next to the manifests: `sprite-1.jpg`, …, and `sprite.vtt`.
          */
@@ -6391,6 +7662,39 @@ export interface components {
             text: string;
         };
         /**
+         * ThumbnailsPlan
+         * @description The images that are taken of a video.
+         */
+        ThumbnailsPlan: {
+            /**
+             * Format: double
+             * @description Seconds after each time in which a better frame may be found.
+             * @example 0.5
+             */
+            choice: number;
+            /**
+             * Format: uint32
+             * @description Images in a row, if they share a file.
+             * @example 10
+             */
+            columns: number;
+            /**
+             * Format: uint32
+             * @description Rows of a file, if images share one.
+             * @example 1877
+             */
+            rows: number;
+            /**
+             * @description When each is taken, in seconds.
+             * @example [
+             *       0,
+             *       12.5,
+             *       25
+             *     ]
+             */
+            times: number[];
+        };
+        /**
          * ThumbnailsRequest
          * @description A video to create thumbnails of.
          */
@@ -6490,6 +7794,58 @@ export interface components {
              * Format: uint32
              * @description Pixels of one thumbnail; 320 wide if neither side is given.
              * @example 320
+             */
+            width?: number;
+        };
+        /**
+         * ThumbnailsSettings
+         * @description The settings of a `thumbnails` job.
+         */
+        ThumbnailsSettings: {
+            /**
+             * Format: uint32
+             * @description Thumbnails in a row.
+             * @example 10
+             */
+            columns?: number;
+            /**
+             * Format: uint32
+             * @description The number of thumbnails.
+             * @example 9
+             */
+            count?: number;
+            /**
+             * @description `jpeg`, `png`, `webp` or `gif`.
+             * @enum {string}
+             */
+            format?: "jpeg" | "png" | "webp" | "gif";
+            /**
+             * Format: uint32
+             * @description Pixels of one thumbnail; from the aspect ratio if absent.
+             * @example 720
+             */
+            height?: number;
+            /**
+             * Format: double
+             * @description Seconds between two thumbnails.
+             * @example 10
+             */
+            interval?: number;
+            /**
+             * @description `single`, `interval`, `count`, `grid`, `sprite` or `animated`.
+             * @enum {string}
+             */
+            mode: "single" | "interval" | "count" | "grid" | "sprite" | "animated";
+            /**
+             * Format: double
+             * @description Seconds.
+             * @example 12.5
+             */
+            timestamp?: number;
+            /**
+             * Format: uint32
+             * @description Pixels of one thumbnail.
+             * @example 1280
              */
             width?: number;
         };
@@ -6904,44 +8260,8 @@ export interface components {
              * @example 1
              */
             passes?: number;
-            /**
-             * @description Codecs, filters, sizes and rates that the worker would use; times are in seconds.
-             * @example {
-             *       "audio": [
-             *         {
-             *           "bitrate": 128000,
-             *           "channels": 2,
-             *           "codec": "aac",
-             *           "filters": [],
-             *           "sample_rate": 48000
-             *         }
-             *       ],
-             *       "container": "mp4",
-             *       "duration": 5.312,
-             *       "notes": [
-             *         "the input's audio has 6 channels, and is mixed down to 2"
-             *       ],
-             *       "video": {
-             *         "codec": "h264",
-             *         "filters": [],
-             *         "height": 720,
-             *         "preset": "medium",
-             *         "quality": {
-             *           "bitrate": null,
-             *           "crf": 23,
-             *           "max_bitrate": null,
-             *           "target_vmaf": null,
-             *           "two_pass": false
-             *         },
-             *         "rate": {
-             *           "den": 1,
-             *           "num": 25
-             *         },
-             *         "width": 1280
-             *       }
-             *     }
-             */
-            plan: Record<string, never>;
+            /** @description Codecs, filters, sizes and rates that the worker would use; times are in seconds. */
+            plan: components["schemas"]["Plan"];
             /**
              * @description The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
              * @enum {string}
@@ -9113,6 +10433,15 @@ export interface operations {
                  * @example 1-1-0
                  */
                 min_position?: string;
+                /**
+                 * @description Only jobs with these labels in `metadata`: a parameter `metadata.<name>=<value>` for each label.
+                 * @example {
+                 *       "metadata.user": "42"
+                 *     }
+                 */
+                metadata?: {
+                    [key: string]: string;
+                };
             };
             header?: never;
             path: {
@@ -9593,6 +10922,15 @@ export interface operations {
                  * @example 1-1-0
                  */
                 min_position?: string;
+                /**
+                 * @description Only jobs with these labels in `metadata`: a parameter `metadata.<name>=<value>` for each label.
+                 * @example {
+                 *       "metadata.user": "42"
+                 *     }
+                 */
+                metadata?: {
+                    [key: string]: string;
+                };
             };
             header?: never;
             path?: never;
@@ -10377,6 +11715,103 @@ export interface operations {
             };
         };
     };
+    headJobOutputInFolder: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Saves the file under this name instead of showing it; under its own if empty.
+                 * @example part-1.m4s
+                 */
+                download?: string;
+                /**
+                 * @description A token of `POST /tokens`, for clients that cannot send headers.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token?: string;
+            };
+            header?: {
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
+                "If-None-Match"?: string;
+                /**
+                 * @description A date; the response is 304 if the file is not newer.
+                 * @example Mon, 30 Nov 2026 11:24:31 GMT
+                 */
+                "If-Modified-Since"?: string;
+            };
+            path: {
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
+                id: string;
+                /**
+                 * @description The folder of the output, as a manifest names it.
+                 * @example 720p
+                 */
+                folder: string;
+                /**
+                 * @description The output's name.
+                 * @example 00001.m4s
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file's headers */
+            200: {
+                headers: {
+                    /** @description `bytes`. */
+                    "Accept-Ranges"?: string;
+                    /** @description How long it may be cached. */
+                    "Cache-Control"?: string;
+                    /** @description Its name, and whether a browser saves or shows it. */
+                    "Content-Disposition"?: string;
+                    /** @description Its size in bytes. */
+                    "Content-Length"?: number;
+                    /** @description Its type. */
+                    "Content-Type"?: string;
+                    /** @description The file's SHA-256. */
+                    ETag?: string;
+                    /** @description When its job was completed. */
+                    "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The client has the file already */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getJobOutput: {
         parameters: {
             query?: {
@@ -10552,6 +11987,98 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    headJobOutput: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Saves the file under this name instead of showing it; under its own if empty.
+                 * @example talk.mp4
+                 */
+                download?: string;
+                /**
+                 * @description A token of `POST /tokens`, for clients that cannot send headers.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token?: string;
+            };
+            header?: {
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
+                "If-None-Match"?: string;
+                /**
+                 * @description A date; the response is 304 if the file is not newer.
+                 * @example Mon, 30 Nov 2026 11:24:31 GMT
+                 */
+                "If-Modified-Since"?: string;
+            };
+            path: {
+                /**
+                 * @description The job's id, `job_…`.
+                 * @example job_01a22c327f23768ca08e8456ad4c520c
+                 */
+                id: string;
+                /**
+                 * @description The output's name.
+                 * @example talk.mp4
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file's headers */
+            200: {
+                headers: {
+                    /** @description `bytes`. */
+                    "Accept-Ranges"?: string;
+                    /** @description How long it may be cached. */
+                    "Cache-Control"?: string;
+                    /** @description Its name, and whether a browser saves or shows it. */
+                    "Content-Disposition"?: string;
+                    /** @description Its size in bytes. */
+                    "Content-Length"?: number;
+                    /** @description Its type. */
+                    "Content-Type"?: string;
+                    /** @description The file's SHA-256. */
+                    ETag?: string;
+                    /** @description When its job was completed. */
+                    "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The client has the file already */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             410: components["responses"]["Gone"];
             412: components["responses"]["PreconditionFailed"];
             429: components["responses"]["RateLimited"];
@@ -11363,6 +12890,564 @@ export interface operations {
             };
         };
     };
+    listPlaybackOutputs: {
+        parameters: {
+            query?: {
+                /** @description The number of entries of a page. */
+                limit?: number;
+                /**
+                 * @description `next_cursor` of the page before.
+                 * @example MjQwcC8wMDAwMS5tNHM
+                 */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description A token of `POST /tokens` with `outputs`, as in `playback_url` of a job.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The result */
+            200: {
+                headers: {
+                    /** @description Version, for `If-None-Match` and `If-Match` */
+                    ETag?: string;
+                    /** @description Position in the log, for `min_position` */
+                    "X-Log-Position"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutputList"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPlaybackOutputInFolder: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Saves the file under this name instead of showing it; under its own if empty.
+                 * @example part-1.m4s
+                 */
+                download?: string;
+            };
+            header?: {
+                /**
+                 * @description A part of the file, like `bytes=0-1023`.
+                 * @example bytes=0-1023
+                 */
+                Range?: string;
+                /**
+                 * @description An `ETag` or a date: `Range` counts only if the file is still that one.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
+                "If-Range"?: string;
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
+                "If-None-Match"?: string;
+                /**
+                 * @description A date; the response is 304 if the file is not newer.
+                 * @example Mon, 30 Nov 2026 11:24:31 GMT
+                 */
+                "If-Modified-Since"?: string;
+            };
+            path: {
+                /**
+                 * @description A token of `POST /tokens` with `outputs`, as in `playback_url` of a job.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token: string;
+                /**
+                 * @description The folder of the output, as a manifest names it.
+                 * @example 720p
+                 */
+                folder: string;
+                /**
+                 * @description The output's name.
+                 * @example 00001.m4s
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    /** @description `bytes`. */
+                    "Accept-Ranges"?: string;
+                    /** @description How long it may be cached. */
+                    "Cache-Control"?: string;
+                    /** @description Its name, and whether a browser saves or shows it. */
+                    "Content-Disposition"?: string;
+                    /** @description The file's SHA-256. */
+                    ETag?: string;
+                    /** @description When its job was completed. */
+                    "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description The requested part of the file */
+            206: {
+                headers: {
+                    /** @description `bytes`. */
+                    "Accept-Ranges"?: string;
+                    /** @description How long it may be cached. */
+                    "Cache-Control"?: string;
+                    /** @description Its name, and whether a browser saves or shows it. */
+                    "Content-Disposition"?: string;
+                    /** @description Which bytes these are, of how many. */
+                    "Content-Range"?: string;
+                    /** @description The file's SHA-256. */
+                    ETag?: string;
+                    /** @description When its job was completed. */
+                    "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description The file is at the signed URL in `Location`, if its store is configured so */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The client has the file already */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    headPlaybackOutputInFolder: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Saves the file under this name instead of showing it; under its own if empty.
+                 * @example part-1.m4s
+                 */
+                download?: string;
+            };
+            header?: {
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
+                "If-None-Match"?: string;
+                /**
+                 * @description A date; the response is 304 if the file is not newer.
+                 * @example Mon, 30 Nov 2026 11:24:31 GMT
+                 */
+                "If-Modified-Since"?: string;
+            };
+            path: {
+                /**
+                 * @description A token of `POST /tokens` with `outputs`, as in `playback_url` of a job.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token: string;
+                /**
+                 * @description The folder of the output, as a manifest names it.
+                 * @example 720p
+                 */
+                folder: string;
+                /**
+                 * @description The output's name.
+                 * @example 00001.m4s
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file's headers */
+            200: {
+                headers: {
+                    /** @description `bytes`. */
+                    "Accept-Ranges"?: string;
+                    /** @description How long it may be cached. */
+                    "Cache-Control"?: string;
+                    /** @description Its name, and whether a browser saves or shows it. */
+                    "Content-Disposition"?: string;
+                    /** @description Its size in bytes. */
+                    "Content-Length"?: number;
+                    /** @description Its type. */
+                    "Content-Type"?: string;
+                    /** @description The file's SHA-256. */
+                    ETag?: string;
+                    /** @description When its job was completed. */
+                    "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The client has the file already */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPlaybackOutput: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Saves the file under this name instead of showing it; under its own if empty.
+                 * @example talk.mp4
+                 */
+                download?: string;
+            };
+            header?: {
+                /**
+                 * @description A part of the file, like `bytes=0-1023`.
+                 * @example bytes=0-1023
+                 */
+                Range?: string;
+                /**
+                 * @description An `ETag` or a date: `Range` counts only if the file is still that one.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
+                "If-Range"?: string;
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
+                "If-None-Match"?: string;
+                /**
+                 * @description A date; the response is 304 if the file is not newer.
+                 * @example Mon, 30 Nov 2026 11:24:31 GMT
+                 */
+                "If-Modified-Since"?: string;
+            };
+            path: {
+                /**
+                 * @description A token of `POST /tokens` with `outputs`, as in `playback_url` of a job.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token: string;
+                /**
+                 * @description The output's name.
+                 * @example talk.mp4
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    /** @description `bytes`. */
+                    "Accept-Ranges"?: string;
+                    /** @description How long it may be cached. */
+                    "Cache-Control"?: string;
+                    /** @description Its name, and whether a browser saves or shows it. */
+                    "Content-Disposition"?: string;
+                    /** @description The file's SHA-256. */
+                    ETag?: string;
+                    /** @description When its job was completed. */
+                    "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description The requested part of the file */
+            206: {
+                headers: {
+                    /** @description `bytes`. */
+                    "Accept-Ranges"?: string;
+                    /** @description How long it may be cached. */
+                    "Cache-Control"?: string;
+                    /** @description Its name, and whether a browser saves or shows it. */
+                    "Content-Disposition"?: string;
+                    /** @description Which bytes these are, of how many. */
+                    "Content-Range"?: string;
+                    /** @description The file's SHA-256. */
+                    ETag?: string;
+                    /** @description When its job was completed. */
+                    "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description The file is at the signed URL in `Location`, if its store is configured so */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The client has the file already */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            416: components["responses"]["RangeNotSatisfiable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    headPlaybackOutput: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Saves the file under this name instead of showing it; under its own if empty.
+                 * @example talk.mp4
+                 */
+                download?: string;
+            };
+            header?: {
+                /**
+                 * @description An `ETag`; the response is 304 if it is still current.
+                 * @example "c17872cff888fceb1a6d7bcad0f91c60ce0883650f2a60fb4f7e96fd64242f31"
+                 */
+                "If-None-Match"?: string;
+                /**
+                 * @description A date; the response is 304 if the file is not newer.
+                 * @example Mon, 30 Nov 2026 11:24:31 GMT
+                 */
+                "If-Modified-Since"?: string;
+            };
+            path: {
+                /**
+                 * @description A token of `POST /tokens` with `outputs`, as in `playback_url` of a job.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token: string;
+                /**
+                 * @description The output's name.
+                 * @example talk.mp4
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file's headers */
+            200: {
+                headers: {
+                    /** @description `bytes`. */
+                    "Accept-Ranges"?: string;
+                    /** @description How long it may be cached. */
+                    "Cache-Control"?: string;
+                    /** @description Its name, and whether a browser saves or shows it. */
+                    "Content-Disposition"?: string;
+                    /** @description Its size in bytes. */
+                    "Content-Length"?: number;
+                    /** @description Its type. */
+                    "Content-Type"?: string;
+                    /** @description The file's SHA-256. */
+                    ETag?: string;
+                    /** @description When its job was completed. */
+                    "Last-Modified"?: string;
+                    /** @description When it will be deleted, if it will be. */
+                    Sunset?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The client has the file already */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createUploadByToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description `attachment; filename="video.mp4"`, or with `filename*` as in RFC 6266.
+                 * @example attachment; filename="talk.mov"
+                 */
+                "Content-Disposition"?: string;
+            };
+            path: {
+                /**
+                 * @description A token of `POST /tokens` with `upload`.
+                 * @example ffview_eyJrIjoia2V5X2V4YW1wbGUifQ.c2lnbmF0dXJl
+                 */
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+                "multipart/form-data": {
+                    /** Format: binary */
+                    file: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It was created */
+            201: {
+                headers: {
+                    /** @description Version, for `If-None-Match` and `If-Match` */
+                    ETag?: string;
+                    /** @description Position in the log, for `min_position` */
+                    "X-Log-Position"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            460: components["responses"]["ChecksumMismatch"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     createThumbnails: {
         parameters: {
             query?: never;
@@ -11588,13 +13673,45 @@ export interface operations {
                  * @example talk-2026-11-30
                  */
                 "Idempotency-Key"?: string;
+                /**
+                 * @description `1.0.0`: begins a resumable upload.
+                 * @example 1.0.0
+                 */
+                "Tus-Resumable"?: string;
+                /**
+                 * @description tus: the file's size in bytes.
+                 * @example 73400320
+                 */
+                "Upload-Length"?: string;
+                /**
+                 * @description tus: `1` if the size is not known yet.
+                 * @example 1
+                 */
+                "Upload-Defer-Length"?: string;
+                /**
+                 * @description tus: pairs of a key and a value in base64, separated by commas, 4096 bytes at most; `filename` is the file's name.
+                 * @example filename dGFsay5tb3Y=
+                 */
+                "Upload-Metadata"?: string;
+                /**
+                 * @description tus: `partial` for a part of a file, or `final;` and the URLs of up to 1000 parts.
+                 * @example partial
+                 */
+                "Upload-Concat"?: string;
+                /**
+                 * @description tus: `sha1` or `sha256`, a space, and the checksum of the request's bytes in base64.
+                 * @example sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=
+                 */
+                "Upload-Checksum"?: string;
             };
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        /** @description The file; with `Tus-Resumable` its first bytes, or nothing. */
+        requestBody?: {
             content: {
                 "application/octet-stream": string;
+                "application/offset+octet-stream": string;
                 "multipart/form-data": {
                     /** Format: binary */
                     file: string;
@@ -11602,11 +13719,19 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was created */
+            /** @description It was created; the response to a request of tus has no body */
             201: {
                 headers: {
                     /** @description Version, for `If-None-Match` and `If-Match` */
                     ETag?: string;
+                    /** @description tus: the path of the upload, at which it is continued. */
+                    Location?: string;
+                    /** @description tus: `1.0.0`. */
+                    "Tus-Resumable"?: string;
+                    /** @description tus: when it expires unless it is continued. */
+                    "Upload-Expires"?: string;
+                    /** @description tus: how many bytes were received, if some were sent. */
+                    "Upload-Offset"?: string;
                     /** @description Position in the log, for `min_position` */
                     "X-Log-Position"?: string;
                     [name: string]: unknown;
@@ -11621,11 +13746,57 @@ export interface operations {
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["Conflict"];
             410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
             460: components["responses"]["ChecksumMismatch"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTusCapabilities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The capabilities, as headers */
+            204: {
+                headers: {
+                    /** @description `sha1,sha256`. */
+                    "Tus-Checksum-Algorithm"?: string;
+                    /** @description The extensions, separated by commas. */
+                    "Tus-Extension"?: string;
+                    /** @description The largest file, in bytes. */
+                    "Tus-Max-Size"?: string;
+                    /** @description `1.0.0`. */
+                    "Tus-Resumable"?: string;
+                    /** @description `1.0.0`. */
+                    "Tus-Version"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             /** @description Any other problem */
@@ -11702,7 +13873,13 @@ export interface operations {
     deleteUpload: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description `1.0.0`: deletes also an upload that is not complete.
+                 * @example 1.0.0
+                 */
+                "Tus-Resumable"?: string;
+            };
             path: {
                 /**
                  * @description The upload's id, `upload_…`.
@@ -11727,13 +13904,164 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
+            /** @description It was deleted, by a request of tus */
+            204: {
+                headers: {
+                    /** @description `1.0.0`. */
+                    "Tus-Resumable"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["Malformed"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
             429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getUploadOffset: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The version of tus: `1.0.0`.
+                 * @example 1.0.0
+                 */
+                "Tus-Resumable": string;
+            };
+            path: {
+                /**
+                 * @description The upload's id, `upload_…`.
+                 * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The progress, as headers */
+            200: {
+                headers: {
+                    /** @description `no-store`. */
+                    "Cache-Control"?: string;
+                    /** @description `1.0.0`. */
+                    "Tus-Resumable"?: string;
+                    /** @description `partial` if it is a part of a file. */
+                    "Upload-Concat"?: string;
+                    /** @description `1` if the size is not known yet. */
+                    "Upload-Defer-Length"?: string;
+                    /** @description When it expires unless it is continued. */
+                    "Upload-Expires"?: string;
+                    /** @description The file's size in bytes, if it is known. */
+                    "Upload-Length"?: string;
+                    /** @description As it was sent. */
+                    "Upload-Metadata"?: string;
+                    /** @description How many bytes were received. */
+                    "Upload-Offset"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            /** @description Any other problem */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    appendToUpload: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description The version of tus: `1.0.0`.
+                 * @example 1.0.0
+                 */
+                "Tus-Resumable": string;
+                /**
+                 * @description The number of bytes that were received before, as `HEAD` says.
+                 * @example 52428800
+                 */
+                "Upload-Offset": string;
+                /**
+                 * @description The file's size in bytes, if it was deferred.
+                 * @example 73400320
+                 */
+                "Upload-Length"?: string;
+                /**
+                 * @description tus: `sha1` or `sha256`, a space, and the checksum of the request's bytes in base64.
+                 * @example sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=
+                 */
+                "Upload-Checksum"?: string;
+            };
+            path: {
+                /**
+                 * @description The upload's id, `upload_…`.
+                 * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/offset+octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The bytes were received */
+            204: {
+                headers: {
+                    /** @description `1.0.0`. */
+                    "Tus-Resumable"?: string;
+                    /** @description How many bytes were received by now. */
+                    "Upload-Offset"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Malformed"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["Gone"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Invalid"];
+            429: components["responses"]["RateLimited"];
+            460: components["responses"]["ChecksumMismatch"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
             /** @description Any other problem */

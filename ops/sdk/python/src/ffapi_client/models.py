@@ -3,7 +3,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, Union
+
+
+class AnalyzePlan(TypedDict):
+    """
+    The plan of an `analyze` job.
+    """
+
+    metrics: list[str]
+    """
+    What is measured.
+    """
 
 
 class AuditEntry(TypedDict):
@@ -368,49 +379,6 @@ class EqParams(TypedDict):
     saturation: NotRequired[float]
     """
     Factor of the saturation, 0 to 3; 1, the default, changes nothing.
-    """
-
-
-class Estimated(TypedDict):
-    """
-    A job's plan, and an estimate of its cost.
-    """
-
-    cost: NotRequired[Cost]
-    """
-    What it would cost, if the service has a price table; CPU time is taken to be `seconds`.
-    """
-    learned_from: int
-    """
-    Number of past jobs of its class that the estimate is based on; 0 for a default estimate.
-    """
-    minutes_charged: float
-    """
-    Media minutes that are charged.
-    """
-    passes: NotRequired[int]
-    """
-    Number of encoding passes over the input.
-    """
-    plan: dict[str, Any]
-    """
-    The plan, as in `/validate`.
-    """
-    pool: Literal["cpu", "vaapi", "nvenc", "qsv"]
-    """
-    The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
-    """
-    seconds: float
-    """
-    Seconds of processing by a worker, without queueing and transfers.
-    """
-    size: int
-    """
-    Total bytes of all outputs; 0 for a job without outputs.
-    """
-    warnings: list[str]
-    """
-    The warnings that the response to the job's POST would contain.
     """
 
 
@@ -1058,6 +1026,273 @@ class PeriodStats(TypedDict):
     """
 
 
+class PlanAdjust(TypedDict):
+    """
+    Brightness and colour.
+    """
+
+    brightness: float
+    """
+    Offset; 0 changes nothing.
+    """
+    contrast: float
+    """
+    Factor; 1 changes nothing.
+    """
+    gamma: float
+    """
+    Exponent; 1 changes nothing.
+    """
+    saturation: float
+    """
+    Factor; 1 changes nothing.
+    """
+
+
+class PlanAudioSegment(TypedDict):
+    """
+    The audio of an appended input.
+    """
+
+    duration: float
+    """
+    Seconds.
+    """
+    input: int
+    """
+    Index of the input.
+    """
+    stream: NotRequired[int]
+    """
+    Index of the stream in the input; silence if absent.
+    """
+
+
+class PlanChapter(TypedDict):
+    """
+    A chapter of the output.
+    """
+
+    end: float
+    """
+    Seconds, exclusive.
+    """
+    start: float
+    """
+    Seconds, inclusive.
+    """
+    title: NotRequired[str]
+    """
+    The title that a player shows.
+    """
+
+
+class PlanDevice(TypedDict):
+    """
+    A hardware encoder.
+    """
+
+    device: str
+    """
+    Its path or number.
+    """
+    pool: Literal["vaapi", "nvenc", "qsv"]
+    """
+    `vaapi`, `nvenc` or `qsv`.
+    """
+
+
+class PlanFadeOut(TypedDict):
+    """
+    A fade to silence.
+    """
+
+    length: float
+    """
+    Its duration in seconds.
+    """
+    start: float
+    """
+    When it starts, in seconds.
+    """
+
+
+class PlanLevels(TypedDict):
+    """
+    A conversion to YUV of the limited range.
+    """
+
+    rgb: bool
+    """
+    True if the samples are RGB.
+    """
+
+
+class PlanPad(TypedDict):
+    """
+    A frame around the video.
+    """
+
+    color: str
+    """
+    `#RRGGBBAA`.
+    """
+    height: int
+    """
+    Pixels.
+    """
+    width: int
+    """
+    Pixels.
+    """
+    x: int
+    """
+    Pixels from its left edge to the video.
+    """
+    y: int
+    """
+    Pixels from its top edge to the video.
+    """
+
+
+class PlanQuality(TypedDict):
+    """
+    Rate control of a video stream.
+    """
+
+    bitrate: NotRequired[int]
+    """
+    Bits per second on average.
+    """
+    crf: NotRequired[int]
+    """
+    Constant quality; with `target_vmaf` what was found.
+    """
+    max_bitrate: NotRequired[int]
+    """
+    Bits per second at most.
+    """
+    target_vmaf: NotRequired[float]
+    """
+    The VMAF to reach.
+    """
+    two_pass: bool
+    """
+    True if the whole video is analysed in a first pass.
+    """
+
+
+class PlanRatio(TypedDict):
+    """
+    A ratio of integers; `den` is 0 if it is unknown.
+    """
+
+    den: int
+    """
+    Denominator.
+    """
+    num: int
+    """
+    Numerator.
+    """
+
+
+class PlanRectangle(TypedDict):
+    """
+    A rectangle of the frame.
+    """
+
+    height: int
+    """
+    Pixels.
+    """
+    width: int
+    """
+    Pixels.
+    """
+    x: int
+    """
+    Pixels from the left.
+    """
+    y: int
+    """
+    Pixels from the top.
+    """
+
+
+class PlanSize(TypedDict):
+    """
+    A size in pixels.
+    """
+
+    height: int
+    """
+    Pixels.
+    """
+    width: int
+    """
+    Pixels.
+    """
+
+
+class PlanSource(TypedDict):
+    """
+    A stream of an input.
+    """
+
+    input: int
+    """
+    Index of the input; 0 is the job's own.
+    """
+    stream: int
+    """
+    Index of the stream in the input.
+    """
+
+
+class PlanTilt(TypedDict):
+    """
+    A rotation by any angle, onto black.
+    """
+
+    degrees: float
+    """
+    Degrees clockwise.
+    """
+    height: int
+    """
+    Pixels of the result.
+    """
+    width: int
+    """
+    Pixels of the result.
+    """
+
+
+PlanTonemap = TypedDict(
+    "PlanTonemap",
+    {
+        "from": Literal["pq", "hlg"],
+        "peak": float,
+    },
+)
+
+
+class PlanWindow(TypedDict):
+    """
+    A part of the duration.
+    """
+
+    end: NotRequired[float]
+    """
+    Seconds, exclusive; the rest if absent.
+    """
+    start: float
+    """
+    Seconds, inclusive.
+    """
+
+
 Preset = TypedDict(
     "Preset",
     {
@@ -1124,6 +1359,12 @@ Priority: TypeAlias = Literal["low", "normal", "high"]
 """
 A job's priority among its tenant's jobs.
 """
+
+
+class ProbePlan(TypedDict):
+    """
+    The plan of a `probe` job: nothing is decided.
+    """
 
 
 class Error(TypedDict):
@@ -1510,6 +1751,68 @@ class Text(TypedDict):
     """
 
 
+class ThumbnailsPlan(TypedDict):
+    """
+    The images that are taken of a video.
+    """
+
+    choice: float
+    """
+    Seconds after each time in which a better frame may be found.
+    """
+    columns: int
+    """
+    Images in a row, if they share a file.
+    """
+    rows: int
+    """
+    Rows of a file, if images share one.
+    """
+    times: list[float]
+    """
+    When each is taken, in seconds.
+    """
+
+
+class ThumbnailsSettings(TypedDict):
+    """
+    The settings of a `thumbnails` job.
+    """
+
+    columns: NotRequired[int]
+    """
+    Thumbnails in a row.
+    """
+    count: NotRequired[int]
+    """
+    The number of thumbnails.
+    """
+    format: NotRequired[Literal["jpeg", "png", "webp", "gif"]]
+    """
+    `jpeg`, `png`, `webp` or `gif`.
+    """
+    height: NotRequired[int]
+    """
+    Pixels of one thumbnail; from the aspect ratio if absent.
+    """
+    interval: NotRequired[float]
+    """
+    Seconds between two thumbnails.
+    """
+    mode: Literal["single", "interval", "count", "grid", "sprite", "animated"]
+    """
+    `single`, `interval`, `count`, `grid`, `sprite` or `animated`.
+    """
+    timestamp: NotRequired[float]
+    """
+    Seconds.
+    """
+    width: NotRequired[int]
+    """
+    Pixels of one thumbnail.
+    """
+
+
 class Token(TypedDict):
     """
     A token; it is only in this response.
@@ -1709,33 +2012,6 @@ class UploadSummary(TypedDict):
     size: int
     """
     Size in bytes.
-    """
-
-
-class Validated(TypedDict):
-    """
-    The plan of a job.
-    """
-
-    passes: NotRequired[int]
-    """
-    Number of encoding passes over the input.
-    """
-    plan: dict[str, Any]
-    """
-    Codecs, filters, sizes and rates that the worker would use; times are in seconds.
-    """
-    pool: Literal["cpu", "vaapi", "nvenc", "qsv"]
-    """
-    The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
-    """
-    valid: bool
-    """
-    Always true; a job that would fail is answered with a problem.
-    """
-    warnings: list[str]
-    """
-    The warnings that the response to the job's POST would contain.
     """
 
 
@@ -2195,186 +2471,6 @@ An input: `upload_…`, `local://path`, a bare path, `https://…`, or an output
 """
 
 
-class Job(TypedDict):
-    """
-    A job.
-    """
-
-    attempt: int
-    """
-    Number of the newest attempt; 0 before the first.
-    """
-    attempts: list[Attempt]
-    """
-    Attempts so far, in order.
-    """
-    batch_id: NotRequired[str]
-    """
-    The batch that it belongs to.
-    """
-    cancel_requested: bool
-    """
-    True if cancellation was requested.
-    """
-    completed_at: NotRequired[str]
-    """
-    When the job completed, failed or was cancelled; absent before.
-    """
-    created_at: str
-    """
-    When the job was submitted.
-    """
-    dash_url: NotRequired[str]
-    """
-    The DASH manifest, if there is one.
-    """
-    dead_lettered: bool
-    """
-    True if it failed after its last attempt.
-    """
-    download_url: NotRequired[str]
-    """
-    The file, to be saved, if the job has a single one.
-    """
-    error: NotRequired[JobError]
-    """
-    Why the job failed; absent if it did not.
-    """
-    eta_seconds: NotRequired[float]
-    """
-    Estimated seconds until the media work of the running attempt ends; only while the job is processed.
-    """
-    expires_at: NotRequired[str]
-    """
-    When its outputs will be deleted; absent if they are kept permanently.
-    """
-    fps: NotRequired[float]
-    """
-    Frames processed per second; only while the job is processed.
-    """
-    id: str
-    """
-    Id of the job, `job_…`.
-    """
-    input: NotRequired[str]
-    """
-    The location of the input; absent once erased.
-    """
-    kind: Literal["convert", "stream", "thumbnails", "analyze", "probe"]
-    """
-    `convert`, `stream`, `thumbnails`, `analyze` or `probe`
-    """
-    links: Links
-    """
-    Paths of the job and of what belongs to it.
-    """
-    metadata: dict[str, str]
-    """
-    Labels from the request; empty if it had none, or once erased.
-    """
-    next_attempt_at: NotRequired[str]
-    """
-    While it is queued: when the next attempt may start.
-    """
-    operations: NotRequired[list[dict[str, Any]]]
-    """
-    The operations of a `convert` job, in order.
-    """
-    output: NotRequired[str]
-    """
-    The location of the output; absent once erased.
-    """
-    outputs: list[Output]
-    """
-    The outputs, at most 100; of a stream its manifests and images. `GET /jobs/{id}/outputs` lists all
-    of them.
-    """
-    outputs_bytes: int
-    """
-    The size of all outputs in bytes.
-    """
-    outputs_expired_at: NotRequired[str]
-    """
-    When its outputs were deleted, on request or at the end of their retention.
-    """
-    outputs_total: int
-    """
-    The number of all outputs.
-    """
-    overwrite: Literal["fail", "replace"]
-    """
-    `fail` or `replace`
-    """
-    playback_url: NotRequired[str]
-    """
-    What a player opens: the HLS playlist, the DASH manifest or the media file.
-    """
-    poster_url: NotRequired[str]
-    """
-    An image to be shown before playback starts.
-    """
-    preset: NotRequired[str]
-    """
-    The preset that supplied defaults, like `web-1080p@3`.
-    """
-    priority: Literal["low", "normal", "high"]
-    """
-    `low`, `normal` or `high`
-    """
-    progress: float
-    """
-    Percent, 0 to 100; never decreases within an attempt.
-    """
-    request: NotRequired[dict[str, Any]]
-    """
-    The parsed request of other kinds.
-    """
-    rerun_of: NotRequired[str]
-    """
-    The job that it reruns.
-    """
-    result: NotRequired[dict[str, Any]]
-    """
-    Results of probing and measurements; `notes` lists decisions that the request left open.
-    """
-    speed: NotRequired[float]
-    """
-    Seconds of media processed per second.
-    """
-    sprite_url: NotRequired[str]
-    """
-    The WebVTT index of the preview images along the timeline.
-    """
-    stage: NotRequired[str]
-    """
-    The current stage of the running attempt.
-    """
-    started_at: NotRequired[str]
-    """
-    When a worker began the first attempt; absent before.
-    """
-    status: Literal["queued", "processing", "completed", "failed", "cancelled"]
-    """
-    `queued`, `processing`, `completed`, `failed` or `cancelled`
-    """
-    trace_id: NotRequired[str]
-    """
-    The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
-    """
-    updated_at: str
-    """
-    Time of the latest change (RFC 3339, UTC).
-    """
-    usage: NotRequired[JobUsage]
-    """
-    What making the outputs used, once it is completed.
-    """
-    version: int
-    """
-    Number of the job's events so far; `?at=v3` shows the job after the third.
-    """
-
-
 class JobPatch(TypedDict):
     """
     A change of a job's priority in the queue.
@@ -2634,6 +2730,110 @@ An output: `local://path`, a bare path, or URLs that the client signed, at which
 """
 
 
+class PlanAudioFilter(TypedDict):
+    """
+    A filter of an audio stream: it has one of the fields.
+    """
+
+    concat: NotRequired[list[PlanAudioSegment]]
+    """
+    The audio that is appended.
+    """
+    delay: NotRequired[float]
+    """
+    Seconds of silence before it.
+    """
+    fade_in: NotRequired[float]
+    """
+    Seconds of a fade from silence.
+    """
+    fade_out: NotRequired[PlanFadeOut]
+    """
+    A fade to silence.
+    """
+    fill: NotRequired[float]
+    """
+    The exact duration in seconds: silence is appended, or the rest is cut.
+    """
+    from_zero: NotRequired[bool]
+    """
+    True: silence from the start until the first sample.
+    """
+    loudness: NotRequired[float]
+    """
+    The loudness that it is normalized to, in LUFS.
+    """
+    speed: NotRequired[float]
+    """
+    How much faster it plays, at the same pitch.
+    """
+    trim: NotRequired[PlanWindow]
+    """
+    The part that is kept.
+    """
+    volume: NotRequired[float]
+    """
+    The factor of the amplitude.
+    """
+
+
+class PlanFromZero(TypedDict):
+    """
+    An extension of the first frame to the start.
+    """
+
+    rate: NotRequired[PlanRatio]
+    """
+    Frames per second of the extension; it is one long frame if absent.
+    """
+
+
+class PlanText(TypedDict):
+    """
+    Text above the video.
+    """
+
+    color: str
+    """
+    `#RRGGBBAA`.
+    """
+    during: NotRequired[PlanWindow]
+    """
+    When it is shown; always if absent.
+    """
+    margin: int
+    """
+    Pixels between it and the edges.
+    """
+    position: Literal["top_left", "top", "top_right", "left", "center", "right", "bottom_left", "bottom", "bottom_right"]
+    """
+    `top_left`, `top`, `top_right`, `left`, `center`, `right`, `bottom_left`, `bottom` or `bottom_right`.
+    """
+    size: int
+    """
+    Height of the letters in pixels.
+    """
+    text: str
+    """
+    The text.
+    """
+
+
+class PlanTimeEdit(TypedDict):
+    """
+    A change of times: it has one of the fields.
+    """
+
+    speed: NotRequired[float]
+    """
+    How much faster it plays.
+    """
+    trim: NotRequired[PlanWindow]
+    """
+    The part that is kept.
+    """
+
+
 class ProbeRequest(TypedDict):
     """
     A file to probe.
@@ -2868,18 +3068,58 @@ class StreamRequest(TypedDict):
     """
 
 
-class Submitted(TypedDict):
+class StreamSettings(TypedDict):
     """
-    A submitted job.
+    The settings of a `stream` job.
     """
 
-    job: Job
+    captions: list[StreamCaption]
     """
-    The job as it is now.
+    Captions, one entry for each language.
     """
-    warnings: list[str]
+    encoder_preset: NotRequired[Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]]
     """
-    What may be unexpected about the request, as sentences; empty if nothing is.
+    `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`.
+    """
+    encryption: NotRequired[Literal["aes-128"]]
+    """
+    `aes-128`.
+    """
+    metrics: list[str]
+    """
+    What is measured during encoding.
+    """
+    poster: NotRequired[StreamPoster]
+    """
+    Image to show before playback starts; none is made if absent.
+    """
+    segment_duration: NotRequired[float]
+    """
+    Seconds; 6 if absent.
+    """
+    segment_format: Literal["fmp4", "ts"]
+    """
+    `fmp4` or `ts`.
+    """
+    segments: Literal["files", "single_file"]
+    """
+    `files` or `single_file`.
+    """
+    sprite: NotRequired[StreamSprite]
+    """
+    Preview images along the timeline; none are made if absent.
+    """
+    type: Literal["hls", "dash", "cmaf"]
+    """
+    `hls`, `dash` or `cmaf`.
+    """
+    variants: list[StreamVariant]
+    """
+    The ladder as requested; empty if it was left to the service.
+    """
+    video_codec: NotRequired[Literal["h264", "hevc"]]
+    """
+    `h264` or `hevc`; `h264` if absent.
     """
 
 
@@ -3021,49 +3261,6 @@ class TokenCreate(TypedDict):
     """
 
 
-class Upload(TypedDict):
-    """
-    A completely stored upload.
-    """
-
-    created_at: str
-    """
-    When it was completely received.
-    """
-    expires_at: NotRequired[str]
-    """
-    When it will be deleted; absent if it is kept permanently.
-    """
-    file_name: NotRequired[str]
-    """
-    The name from `Content-Disposition`.
-    """
-    id: str
-    """
-    Id, to be used as a job's `input`.
-    """
-    job: NotRequired[Job]
-    """
-    The job that was submitted with it, if it was sent with a token that says so.
-    """
-    media: NotRequired[dict[str, Any]]
-    """
-    The result of probing it, as from `POST /probe`; absent if no worker could inspect it.
-    """
-    sha256: str
-    """
-    SHA-256 of the content, in hex.
-    """
-    size: int
-    """
-    Size in bytes.
-    """
-    warnings: list[str]
-    """
-    What is unusual about the file, as sentences; empty if nothing is.
-    """
-
-
 class UploadPage(TypedDict):
     """
     A page of uploads.
@@ -3170,6 +3367,25 @@ class AnalyzeRequest(TypedDict):
     webhook_url: NotRequired[str]
     """
     Where this job's events are sent, signed with the account's own secret.
+    """
+
+
+class AnalyzeSettings(TypedDict):
+    """
+    The settings of an `analyze` job.
+    """
+
+    metrics: list[str]
+    """
+    What is measured.
+    """
+    per_frame: bool
+    """
+    True if the scores of every frame are reported.
+    """
+    reference: NotRequired[InputLocation]
+    """
+    The file that the input is compared with.
     """
 
 
@@ -3339,40 +3555,6 @@ class Concat(TypedDict):
     """
 
 
-class DeadLetter(TypedDict):
-    """
-    A job that failed after its last attempt.
-    """
-
-    job: Job
-    """
-    The failed job.
-    """
-    tenant: str
-    """
-    Name of the tenant that the job belongs to.
-    """
-
-
-class DeadLetterPage(TypedDict):
-    """
-    A page of dead letters.
-    """
-
-    data: list[DeadLetter]
-    """
-    Dead letters of this page, the job that was submitted last first.
-    """
-    has_more: bool
-    """
-    True if there are further entries after this page.
-    """
-    next_cursor: NotRequired[str]
-    """
-    Value of `cursor` that requests the next page; absent on the last page.
-    """
-
-
 class Delivery(TypedDict):
     """
     The delivery of one event to one endpoint.
@@ -3454,6 +3636,13 @@ class JobPage(TypedDict):
     """
 
 
+JobSettings: TypeAlias = StreamSettings | ThumbnailsSettings | AnalyzeSettings
+"""
+What a job's request says in addition to its input, output and operations: the fields of the POST of
+its kind.
+"""
+
+
 class OperationAudio(Audio):
     """
     One operation; operations are applied in order.
@@ -3495,6 +3684,91 @@ class OperationWatermark(Watermark):
     type: Literal["watermark"]
     """
     Type of the operation.
+    """
+
+
+class PlanAudio(TypedDict):
+    """
+    How an audio stream is made.
+    """
+
+    bitrate: NotRequired[int]
+    """
+    Bits per second; absent for a lossless codec.
+    """
+    bits: int
+    """
+    Bits per sample.
+    """
+    channels: int
+    """
+    The number of channels.
+    """
+    codec: str
+    """
+    The codec of the encoder, or `copy`.
+    """
+    filters: list[PlanAudioFilter]
+    """
+    The filters, in order.
+    """
+    language: NotRequired[str]
+    """
+    ISO 639 language code.
+    """
+    layout: NotRequired[str]
+    """
+    FFmpeg's name of the channel layout; the usual one for that number of channels if absent.
+    """
+    sample_rate: int
+    """
+    Hertz.
+    """
+    source: PlanSource
+    """
+    The stream that it comes from.
+    """
+    title: NotRequired[str]
+    """
+    The title that a player shows.
+    """
+
+
+class PlanCues(TypedDict):
+    """
+    Subtitles of an input.
+    """
+
+    edits: list[PlanTimeEdit]
+    """
+    Changes of their times, in order.
+    """
+    input: int
+    """
+    Index of the input; 0 is the job's own.
+    """
+    stream: int
+    """
+    Index of the stream in the input.
+    """
+
+
+class PlanSubtitles(TypedDict):
+    """
+    Subtitles of the output.
+    """
+
+    language: NotRequired[str]
+    """
+    ISO 639 language code.
+    """
+    sidecar: bool
+    """
+    True for a file next to the output.
+    """
+    source: PlanCues
+    """
+    Where they come from.
     """
 
 
@@ -3644,4 +3918,716 @@ class BatchRequest(TypedDict):
     webhook_url: NotRequired[str]
     """
     Where the batch's own events are sent, signed with the account's own secret.
+    """
+
+
+class ConvertPlan(TypedDict):
+    """
+    The plan of a `convert` job.
+    """
+
+    audio: list[PlanAudio]
+    """
+    The audio streams of the output, in order.
+    """
+    chapters: list[PlanChapter]
+    """
+    The chapters of the output.
+    """
+    container: str
+    """
+    The container format of the output.
+    """
+    cues: list[PlanCues]
+    """
+    The subtitles that are burned into the video.
+    """
+    decoded: NotRequired[float]
+    """
+    Seconds of the job's input that are decoded from `seek` on.
+    """
+    duration: NotRequired[float]
+    """
+    Duration of the output in seconds; absent if the input does not state its own.
+    """
+    duration_is_estimate: bool
+    """
+    True if `duration` is only an estimate.
+    """
+    notes: list[str]
+    """
+    Decisions that the request did not ask for, as sentences.
+    """
+    seek: float
+    """
+    Where reading the job's input begins, in seconds.
+    """
+    sequence: bool
+    """
+    True if every frame becomes a numbered file.
+    """
+    subtitles: list[PlanSubtitles]
+    """
+    The subtitles that become streams or files.
+    """
+    tags: dict[str, str]
+    """
+    The tags of the output.
+    """
+    video: NotRequired[PlanVideo]
+    """
+    The video stream of the output.
+    """
+
+
+class DeadLetter(TypedDict):
+    """
+    A job that failed after its last attempt.
+    """
+
+    job: Job
+    """
+    The failed job.
+    """
+    tenant: str
+    """
+    Name of the tenant that the job belongs to.
+    """
+
+
+class DeadLetterPage(TypedDict):
+    """
+    A page of dead letters.
+    """
+
+    data: list[DeadLetter]
+    """
+    Dead letters of this page, the job that was submitted last first.
+    """
+    has_more: bool
+    """
+    True if there are further entries after this page.
+    """
+    next_cursor: NotRequired[str]
+    """
+    Value of `cursor` that requests the next page; absent on the last page.
+    """
+
+
+class Estimated(TypedDict):
+    """
+    A job's plan, and an estimate of its cost.
+    """
+
+    cost: NotRequired[Cost]
+    """
+    What it would cost, if the service has a price table; CPU time is taken to be `seconds`.
+    """
+    learned_from: int
+    """
+    Number of past jobs of its class that the estimate is based on; 0 for a default estimate.
+    """
+    minutes_charged: float
+    """
+    Media minutes that are charged.
+    """
+    passes: NotRequired[int]
+    """
+    Number of encoding passes over the input.
+    """
+    plan: Plan
+    """
+    The plan, as in `/validate`.
+    """
+    pool: Literal["cpu", "vaapi", "nvenc", "qsv"]
+    """
+    The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
+    """
+    seconds: float
+    """
+    Seconds of processing by a worker, without queueing and transfers.
+    """
+    size: int
+    """
+    Total bytes of all outputs; 0 for a job without outputs.
+    """
+    warnings: list[str]
+    """
+    The warnings that the response to the job's POST would contain.
+    """
+
+
+class Job(TypedDict):
+    """
+    A job.
+    """
+
+    attempt: int
+    """
+    Number of the newest attempt; 0 before the first.
+    """
+    attempts: list[Attempt]
+    """
+    Attempts so far, in order.
+    """
+    batch_id: NotRequired[str]
+    """
+    The batch that it belongs to.
+    """
+    cancel_requested: bool
+    """
+    True if cancellation was requested.
+    """
+    completed_at: NotRequired[str]
+    """
+    When the job completed, failed or was cancelled; absent before.
+    """
+    created_at: str
+    """
+    When the job was submitted.
+    """
+    dash_url: NotRequired[str]
+    """
+    The DASH manifest, if there is one.
+    """
+    dead_lettered: bool
+    """
+    True if it failed after its last attempt.
+    """
+    download_url: NotRequired[str]
+    """
+    The file, to be saved, if the job has a single one.
+    """
+    error: NotRequired[JobError]
+    """
+    Why the job failed; absent if it did not.
+    """
+    eta_seconds: NotRequired[float]
+    """
+    Estimated seconds until the media work of the running attempt ends; only while the job is processed.
+    """
+    expires_at: NotRequired[str]
+    """
+    When its outputs will be deleted; absent if they are kept permanently.
+    """
+    fps: NotRequired[float]
+    """
+    Frames processed per second; only while the job is processed.
+    """
+    id: str
+    """
+    Id of the job, `job_…`.
+    """
+    input: NotRequired[str]
+    """
+    The location of the input; absent once erased.
+    """
+    kind: Literal["convert", "stream", "thumbnails", "analyze", "probe"]
+    """
+    `convert`, `stream`, `thumbnails`, `analyze` or `probe`
+    """
+    links: Links
+    """
+    Paths of the job and of what belongs to it.
+    """
+    metadata: dict[str, str]
+    """
+    Labels from the request; empty if it had none, or once erased.
+    """
+    next_attempt_at: NotRequired[str]
+    """
+    While it is queued: when the next attempt may start.
+    """
+    operations: NotRequired[list[Operation]]
+    """
+    The operations of a `convert` job, in order.
+    """
+    output: NotRequired[str]
+    """
+    The location of the output; absent once erased.
+    """
+    outputs: list[Output]
+    """
+    The outputs, at most 100; of a stream its manifests and images. `GET /jobs/{id}/outputs` lists all
+    of them.
+    """
+    outputs_bytes: int
+    """
+    The size of all outputs in bytes.
+    """
+    outputs_expired_at: NotRequired[str]
+    """
+    When its outputs were deleted, on request or at the end of their retention.
+    """
+    outputs_total: int
+    """
+    The number of all outputs.
+    """
+    overwrite: Literal["fail", "replace"]
+    """
+    `fail` or `replace`
+    """
+    plan: NotRequired[Plan]
+    """
+    What was done to make the outputs, once it is completed; absent if it was recorded by a version whose
+    plans are no longer known, or is very long.
+    """
+    playback_url: NotRequired[str]
+    """
+    What a player opens: the HLS playlist, the DASH manifest or the media file.
+    """
+    poster_url: NotRequired[str]
+    """
+    An image to be shown before playback starts.
+    """
+    preset: NotRequired[str]
+    """
+    The preset that supplied defaults, like `web-1080p@3`.
+    """
+    priority: Literal["low", "normal", "high"]
+    """
+    `low`, `normal` or `high`
+    """
+    progress: float
+    """
+    Percent, 0 to 100; never decreases within an attempt.
+    """
+    request: NotRequired[JobSettings]
+    """
+    The settings of other kinds, as parsed.
+    """
+    rerun_of: NotRequired[str]
+    """
+    The job that it reruns.
+    """
+    result: NotRequired[dict[str, Any]]
+    """
+    Results of probing and measurements; `notes` lists decisions that the request left open.
+    """
+    speed: NotRequired[float]
+    """
+    Seconds of media processed per second.
+    """
+    sprite_url: NotRequired[str]
+    """
+    The WebVTT index of the preview images along the timeline.
+    """
+    stage: NotRequired[str]
+    """
+    The current stage of the running attempt.
+    """
+    started_at: NotRequired[str]
+    """
+    When a worker began the first attempt; absent before.
+    """
+    status: Literal["queued", "processing", "completed", "failed", "cancelled"]
+    """
+    `queued`, `processing`, `completed`, `failed` or `cancelled`
+    """
+    trace_id: NotRequired[str]
+    """
+    The W3C trace of the request that put it into the queue; its attempts and webhooks continue it.
+    """
+    updated_at: str
+    """
+    Time of the latest change (RFC 3339, UTC).
+    """
+    usage: NotRequired[JobUsage]
+    """
+    What making the outputs used, once it is completed.
+    """
+    version: int
+    """
+    Number of the job's events so far; `?at=v3` shows the job after the third.
+    """
+
+
+Plan: TypeAlias = Union[
+    ConvertPlan,
+    "StreamPlan",
+    ThumbnailsPlan,
+    AnalyzePlan,
+    ProbePlan,
+]
+"""
+What a job does: what its request leaves open is decided.
+"""
+
+
+class PlanOverlay(TypedDict):
+    """
+    An image above the video.
+    """
+
+    during: NotRequired[PlanWindow]
+    """
+    When it is shown; always if absent.
+    """
+    height: int
+    """
+    Pixels.
+    """
+    input: int
+    """
+    Index of the input.
+    """
+    matrix: Literal["bt601", "bt709", "bt2020"]
+    """
+    The matrix of the video below it: `bt601`, `bt709` or `bt2020`.
+    """
+    opacity: float
+    """
+    0 to 1.
+    """
+    upright: list[PlanVideoFilter]
+    """
+    The filters that rotate the image upright.
+    """
+    width: int
+    """
+    Pixels.
+    """
+    x: int
+    """
+    Pixels from the left.
+    """
+    y: int
+    """
+    Pixels from the top.
+    """
+
+
+class PlanRendition(TypedDict):
+    """
+    One step of the ladder.
+    """
+
+    name: str
+    """
+    The name of its folder.
+    """
+    video: PlanVideo
+    """
+    How its video is made.
+    """
+
+
+class PlanSegment(TypedDict):
+    """
+    A video that is appended, fitted to the first.
+    """
+
+    duration: float
+    """
+    Seconds.
+    """
+    filters: list[PlanVideoFilter]
+    """
+    The filters that fit it.
+    """
+    input: int
+    """
+    Index of the input.
+    """
+    stream: int
+    """
+    Index of the stream in the input.
+    """
+
+
+class PlanVideo(TypedDict):
+    """
+    How a video stream is made.
+    """
+
+    codec: str
+    """
+    The codec of the encoder, or `copy`.
+    """
+    constant_rate: bool
+    """
+    True if the frame rate is constant.
+    """
+    fields: NotRequired[Literal["top_first", "bottom_first"]]
+    """
+    If it stays interlaced, the field that is shown first: `top_first` or `bottom_first`.
+    """
+    filters: list[PlanVideoFilter]
+    """
+    The filters, in order.
+    """
+    height: int
+    """
+    Pixels.
+    """
+    keyframe_interval: NotRequired[int]
+    """
+    Maximum number of frames between two keyframes; the encoder's default if absent.
+    """
+    pixel_format: str
+    """
+    FFmpeg's name of the pixel format.
+    """
+    placed: NotRequired[PlanDevice]
+    """
+    The hardware that encodes it; the CPU if absent.
+    """
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+    """
+    `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower` or `veryslow`.
+    """
+    profile: NotRequired[str]
+    """
+    The profile of the codec.
+    """
+    quality: PlanQuality
+    """
+    Rate control.
+    """
+    rate: PlanRatio
+    """
+    Frames per second.
+    """
+    source: PlanSource
+    """
+    The stream that it comes from.
+    """
+    tonemapped: bool
+    """
+    True if it is tone-mapped from high dynamic range.
+    """
+    width: int
+    """
+    Pixels.
+    """
+
+
+class PlanVideoFilter(TypedDict):
+    """
+    A filter of a video stream: it has one of the fields.
+    """
+
+    adjust: NotRequired[PlanAdjust]
+    """
+    Brightness and colour.
+    """
+    blur: NotRequired[float]
+    """
+    Strength, 0 to 1.
+    """
+    burn: NotRequired[int]
+    """
+    Index of the subtitles in the plan's `cues` that are burned in.
+    """
+    concat: NotRequired[list[PlanSegment]]
+    """
+    The videos that are appended.
+    """
+    crop: NotRequired[PlanRectangle]
+    """
+    The rectangle that is kept.
+    """
+    deinterlace: NotRequired[bool]
+    """
+    True: two fields become one frame.
+    """
+    denoise: NotRequired[float]
+    """
+    Strength, 0 to 1.
+    """
+    flip: NotRequired[Literal["horizontal", "vertical", "both"]]
+    """
+    `horizontal`, `vertical` or `both`.
+    """
+    from_zero: NotRequired[PlanFromZero]
+    """
+    The first frame is extended to the start.
+    """
+    hold: NotRequired[float]
+    """
+    The exact duration in seconds: the last frame is repeated, or the rest is cut.
+    """
+    hue: NotRequired[float]
+    """
+    Degrees.
+    """
+    levels: NotRequired[PlanLevels]
+    """
+    Samples of the full range, or RGB, become YUV of the limited range.
+    """
+    matrix: NotRequired[Literal["bt601", "bt709", "bt2020"]]
+    """
+    The matrix between RGB and YUV that samples are converted to: `bt601`, `bt709` or `bt2020`.
+    """
+    overlay: NotRequired[PlanOverlay]
+    """
+    The image above it.
+    """
+    pad: NotRequired[PlanPad]
+    """
+    The frame around it.
+    """
+    rate: NotRequired[PlanRatio]
+    """
+    The constant frame rate, in frames per second.
+    """
+    rotate: NotRequired[int]
+    """
+    Degrees clockwise: 90, 180 or 270.
+    """
+    scale: NotRequired[PlanSize]
+    """
+    The size that it is scaled to, with square pixels.
+    """
+    sharpen: NotRequired[float]
+    """
+    Strength, 0 to 1.
+    """
+    speed: NotRequired[float]
+    """
+    How much faster it plays.
+    """
+    stabilize: NotRequired[float]
+    """
+    Strength, 0 to 1.
+    """
+    text: NotRequired[PlanText]
+    """
+    The text above it.
+    """
+    tilt: NotRequired[PlanTilt]
+    """
+    A rotation by any angle.
+    """
+    tonemap: NotRequired[PlanTonemap]
+    """
+    High dynamic range becomes BT.709.
+    """
+    trim: NotRequired[PlanWindow]
+    """
+    The part that is kept.
+    """
+
+
+class StreamPlan(TypedDict):
+    """
+    The plan of a `stream` job.
+    """
+
+    audio: list[PlanAudio]
+    """
+    The audio streams, which all renditions share.
+    """
+    captions: list[PlanSubtitles]
+    """
+    The captions.
+    """
+    duration: NotRequired[float]
+    """
+    Duration of the stream in seconds; absent if the input does not state its own.
+    """
+    notes: list[str]
+    """
+    Decisions that the request did not ask for, as sentences.
+    """
+    poster: NotRequired[ThumbnailsPlan]
+    """
+    The poster next to the manifests.
+    """
+    renditions: list[PlanRendition]
+    """
+    The ladder, largest first.
+    """
+    segment: float
+    """
+    Duration of a segment in seconds.
+    """
+    sprite: NotRequired[ThumbnailsPlan]
+    """
+    The thumbnails for a seek bar next to the manifests.
+    """
+
+
+class Submitted(TypedDict):
+    """
+    A submitted job.
+    """
+
+    job: Job
+    """
+    The job as it is now.
+    """
+    warnings: list[str]
+    """
+    What may be unexpected about the request, as sentences; empty if nothing is.
+    """
+
+
+class Upload(TypedDict):
+    """
+    A completely stored upload.
+    """
+
+    created_at: str
+    """
+    When it was completely received.
+    """
+    expires_at: NotRequired[str]
+    """
+    When it will be deleted; absent if it is kept permanently.
+    """
+    file_name: NotRequired[str]
+    """
+    The name from `Content-Disposition`.
+    """
+    id: str
+    """
+    Id, to be used as a job's `input`.
+    """
+    job: NotRequired[Job]
+    """
+    The job that was submitted with it, if it was sent with a token that says so.
+    """
+    media: NotRequired[dict[str, Any]]
+    """
+    The result of probing it, as from `POST /probe`; absent if no worker could inspect it.
+    """
+    sha256: str
+    """
+    SHA-256 of the content, in hex.
+    """
+    size: int
+    """
+    Size in bytes.
+    """
+    warnings: list[str]
+    """
+    What is unusual about the file, as sentences; empty if nothing is.
+    """
+
+
+class Validated(TypedDict):
+    """
+    The plan of a job.
+    """
+
+    passes: NotRequired[int]
+    """
+    Number of encoding passes over the input.
+    """
+    plan: Plan
+    """
+    Codecs, filters, sizes and rates that the worker would use; times are in seconds.
+    """
+    pool: Literal["cpu", "vaapi", "nvenc", "qsv"]
+    """
+    The worker pool: `cpu`, `vaapi`, `nvenc` or `qsv`.
+    """
+    valid: bool
+    """
+    Always true; a job that would fail is answered with a problem.
+    """
+    warnings: list[str]
+    """
+    The warnings that the response to the job's POST would contain.
     """
