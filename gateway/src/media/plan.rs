@@ -3,15 +3,16 @@
 mod audio;
 mod convert;
 mod filter;
+mod parts;
 mod stills;
 mod stream;
 mod video;
 
-use ffapi_domain::media::{JobPlan, Source, Window};
+use ffapi_domain::media::JobPlan;
 use poem_openapi::{Object, Union};
 
 use self::{convert::ConvertPlan, stills::ThumbnailsPlan, stream::StreamPlan};
-use super::value::{micros_as_seconds, name_of};
+use super::value::name_of;
 
 /// What a job does: what its request leaves open is decided.
 #[derive(Debug, Union)]
@@ -40,26 +41,6 @@ pub(crate) struct AnalyzePlan {
 #[derive(Debug, Object)]
 pub(crate) struct ProbePlan {}
 
-/// A stream of an input.
-#[derive(Debug, Object)]
-#[oai(rename = "PlanSource")]
-pub(crate) struct SourceBody {
-    /// Index of the input; 0 is the job's own.
-    input: usize,
-    /// Index of the stream in the input.
-    stream: u32,
-}
-
-/// A part of the duration.
-#[derive(Debug, Object)]
-#[oai(rename = "PlanWindow", skip_serializing_if_is_none)]
-pub(crate) struct WindowBody {
-    /// Seconds, inclusive.
-    start: f64,
-    /// Seconds, exclusive; the rest if absent.
-    end: Option<f64>,
-}
-
 impl From<&JobPlan> for PlanBody {
     fn from(plan: &JobPlan) -> Self {
         match plan {
@@ -72,17 +53,5 @@ impl From<&JobPlan> for PlanBody {
             }
             JobPlan::Probe {} => Self::Probe(ProbePlan {}),
         }
-    }
-}
-
-impl From<Source> for SourceBody {
-    fn from(source: Source) -> Self {
-        Self { input: source.input, stream: source.stream }
-    }
-}
-
-impl From<Window> for WindowBody {
-    fn from(window: Window) -> Self {
-        Self { start: micros_as_seconds(window.start), end: window.end.map(micros_as_seconds) }
     }
 }

@@ -1,7 +1,7 @@
 use ffapi_domain::media::{AudioFilter, AudioPlan, AudioSegment};
 use poem_openapi::Object;
 
-use super::{SourceBody, WindowBody};
+use super::parts::{SourceBody, WindowBody};
 use crate::media::value::micros_as_seconds;
 
 /// How an audio stream is made.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use ffapi_domain::media::{Chapter, CueSource, Plan, SubtitlePlan, TimeEdit};
 use poem_openapi::Object;
 
-use super::{WindowBody, audio::AudioBody, video::VideoBody};
+use super::{audio::AudioBody, parts::WindowBody, video::VideoBody};
 use crate::media::value::micros_as_seconds;
 
 /// The plan of a `convert` job.

@@ -1,7 +1,7 @@
 use ffapi_domain::media::{Adjust, Segment, VideoFilter};
 use poem_openapi::Object;
 
-use super::{WindowBody, video::RatioBody};
+use super::parts::{RatioBody, WindowBody};
 use crate::media::value::{micros_as_seconds, name_of};
 
 /// A filter of a video stream: it has one of the fields.

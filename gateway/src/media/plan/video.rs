@@ -1,7 +1,10 @@
-use ffapi_domain::media::{AssignedDevice, RateControl, Rational, VideoPlan};
+use ffapi_domain::media::{AssignedDevice, RateControl, VideoPlan};
 use poem_openapi::Object;
 
-use super::{SourceBody, filter::VideoFilterBody};
+use super::{
+    filter::VideoFilterBody,
+    parts::{RatioBody, SourceBody},
+};
 use crate::media::value::name_of;
 
 /// How a video stream is made.
@@ -38,16 +41,6 @@ pub(crate) struct VideoBody {
     fields: Option<String>,
     /// The hardware that encodes it; the CPU if absent.
     placed: Option<DeviceBody>,
-}
-
-/// A ratio of integers; `den` is 0 if it is unknown.
-#[derive(Debug, Object)]
-#[oai(rename = "PlanRatio")]
-pub(crate) struct RatioBody {
-    /// Numerator.
-    num: u32,
-    /// Denominator.
-    den: u32,
 }
 
 /// Rate control of a video stream.
@@ -95,12 +88,6 @@ impl From<&VideoPlan> for VideoBody {
             fields: video.fields.as_ref().map(name_of),
             placed: video.assigned.as_ref().map(DeviceBody::from),
         }
-    }
-}
-
-impl From<Rational> for RatioBody {
-    fn from(Rational { num, den }: Rational) -> Self {
-        Self { num, den }
     }
 }
 
