@@ -125,7 +125,7 @@ fn answer(query: &[u8], answers: &Mutex<Answers>) -> Vec<u8> {
 }
 
 fn egress(allow: &[&str], dns: Option<SocketAddr>) -> Egress {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let allow = allow.iter().map(|text| text.parse().unwrap()).collect();
     Egress::new(&EgressConfig { allow, dns, timeout: Duration::from_secs(2) }).unwrap()
 }

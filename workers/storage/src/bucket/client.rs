@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn opened(url: &str, change: impl Fn(&mut StoreConfig)) -> Result<Bucket, String> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut config = StoreConfig { url: url.to_owned(), ..StoreConfig::default() };
         change(&mut config);
         open(&config, RetryPolicy::Request)

@@ -30,7 +30,7 @@ async fn a_local_folder_keeps_every_guarantee() {
 #[tokio::test]
 async fn an_s3_bucket_keeps_every_guarantee() {
     let folder = tempfile::tempdir().unwrap();
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let server = S3::start().await.unwrap();
     let storage = deployment(folder.path(), s3(&server, "s3://media/some/prefix"));
     keeps_every_guarantee(&storage).await;
@@ -39,7 +39,7 @@ async fn an_s3_bucket_keeps_every_guarantee() {
 #[tokio::test]
 async fn an_azure_container_keeps_every_guarantee() {
     let folder = tempfile::tempdir().unwrap();
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let server = Azure::start().await.unwrap();
     let store = StoreConfig {
         url: format!("az://{}/some/prefix", Azure::CONTAINER),

@@ -35,7 +35,7 @@ fn staged() -> Staged {
 }
 
 fn egress() -> Egress {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let allow = vec!["127.0.0.1/32".parse().unwrap()];
     Egress::new(&EgressConfig { allow, ..EgressConfig::default() }).unwrap()
 }

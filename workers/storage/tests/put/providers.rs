@@ -14,7 +14,7 @@ fn file() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_presigned_url_of_s3_takes_an_output_that_is_staged_in_another_bucket() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let server = S3::start().await.unwrap();
     server.create_bucket("theirs").await.unwrap();
     let theirs = server.bucket("theirs").unwrap();
@@ -55,7 +55,7 @@ async fn a_presigned_url_of_s3_takes_an_output_that_is_staged_in_another_bucket(
 
 #[tokio::test]
 async fn a_shared_access_signature_of_azure_takes_an_output() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let server = Azure::start().await.unwrap();
     let client = MicrosoftAzureBuilder::new()
         .with_account(Azure::ACCOUNT)
