@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     operator::run,
+    polling::until,
     stack::{Stack, quick},
 };
 
@@ -50,6 +51,8 @@ async fn staged_files_of_ended_jobs_are_listed_and_then_deleted() {
     let job = stack.convert(&upload, "a.mp4", quick()).await;
     stack.finished(&job).await;
     let staged = stack.data.path().join("storage/default/.staging").join(&job);
+    // The worker removes its own after the completion.
+    until(async || staged.exists(), |exists| !exists).await;
     fs::create_dir_all(staged.join("1")).unwrap();
     fs::write(staged.join("1/output"), "left over").unwrap();
     let none = "0 of jobs and 0 of uploads would be deleted";
