@@ -41,9 +41,9 @@ pub use operation::{
     Transcode, Trim, Watermark,
 };
 pub use plan::{
-    Adjust, AudioFilter, AudioPlan, AudioSegment, CueSource, DryRun, Fields, JobPlan, Plan,
-    PlanRejection, RateControl, Rendition, Segment, Source, StreamPlan, SubtitlePlan, TimeEdit,
-    VideoFilter, VideoPlan, Window, check_segments, plan, plan_stream,
+    Adjust, AnalyzePlan, AudioFilter, AudioPlan, AudioSegment, CueSource, DryRun, Fields, JobPlan,
+    Plan, PlanRejection, ProbePlan, RateControl, Rendition, Segment, Source, StreamPlan,
+    SubtitlePlan, TimeEdit, VideoFilter, VideoPlan, Window, check_segments, plan, plan_stream,
 };
 pub use question::{
     PLAN, PLAN_TIMEOUT, PROBE_UPLOAD, PROBE_UPLOAD_TIMEOUT, PlanRequest, PlanResponse,

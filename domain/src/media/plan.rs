@@ -18,7 +18,7 @@ pub use self::{
     audio::AudioPlan,
     builder::Source,
     filter::{Adjust, AudioFilter, AudioSegment, Segment, TimeEdit, VideoFilter, Window},
-    job::{DryRun, JobPlan},
+    job::{AnalyzePlan, DryRun, JobPlan, ProbePlan},
     stream::{Rendition, StreamPlan, check_segments, plan_stream},
     video::{Fields, RateControl, VideoPlan},
 };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use ffapi_domain::media::{DryRun, Effort, JobPlan, MediaRequest, footprint_of_frames};
+use ffapi_domain::media::{
+    AnalyzePlan, DryRun, Effort, JobPlan, MediaRequest, ProbePlan, footprint_of_frames,
+};
 
 use crate::{
     MediaError,
@@ -49,9 +51,10 @@ pub(crate) fn dry_run_plan(request: &MediaRequest, work: &Work<'_>) -> Result<Dr
             work.check_memory(footprint_of_frames(&facts))?;
             analyze.fits(primary)?;
             let effort = Effort::of_analysis(analyze, primary);
-            dry_run(JobPlan::Analyze { metrics: analyze.metrics.clone() }, effort)
+            let plan = AnalyzePlan { metrics: analyze.metrics.clone() };
+            dry_run(JobPlan::Analyze(plan), effort)
         }
-        MediaRequest::Probe(_) => dry_run(JobPlan::Probe {}, Effort::of_probe()),
+        MediaRequest::Probe(_) => dry_run(JobPlan::Probe(ProbePlan {}), Effort::of_probe()),
     })
 }
 
