@@ -5,28 +5,53 @@ use serde_json::{Value, json};
 
 use super::set::{operation_at, parameters_of, set};
 
-/// The operation `GET` at a path below that of all outputs.
+/// The operation `GET` at a path below that of all outputs, and the operations that are derived from it.
 struct OnOutputs {
     below: &'static str,
-    /// The ids of the operations that are derived from it.
-    head: Option<&'static str>,
-    playback: &'static str,
-    playback_head: Option<&'static str>,
+    head: Option<Derived>,
+    playback: Derived,
+    playback_head: Option<Derived>,
+}
+
+/// An operation that is derived from another one.
+struct Derived {
+    id: &'static str,
+    summary: &'static str,
 }
 
 const OPERATIONS: [OnOutputs; 3] = [
-    OnOutputs { below: "", head: None, playback: "listPlaybackOutputs", playback_head: None },
+    OnOutputs {
+        below: "",
+        head: None,
+        playback: Derived { id: "listPlaybackOutputs", summary: "List a job's outputs by a token" },
+        playback_head: None,
+    },
     OnOutputs {
         below: "/{name}",
-        head: Some("headJobOutput"),
-        playback: "getPlaybackOutput",
-        playback_head: Some("headPlaybackOutput"),
+        head: Some(Derived { id: "headJobOutput", summary: "Show the headers of an output" }),
+        playback: Derived {
+            id: "getPlaybackOutput",
+            summary: "Play or download an output by a token",
+        },
+        playback_head: Some(Derived {
+            id: "headPlaybackOutput",
+            summary: "Show the headers of an output by a token",
+        }),
     },
     OnOutputs {
         below: "/{folder}/{name}",
-        head: Some("headJobOutputInFolder"),
-        playback: "getPlaybackOutputInFolder",
-        playback_head: Some("headPlaybackOutputInFolder"),
+        head: Some(Derived {
+            id: "headJobOutputInFolder",
+            summary: "Show the headers of an output in a folder",
+        }),
+        playback: Derived {
+            id: "getPlaybackOutputInFolder",
+            summary: "Play or download an output in a folder by a token",
+        },
+        playback_head: Some(Derived {
+            id: "headPlaybackOutputInFolder",
+            summary: "Show the headers of an output in a folder by a token",
+        }),
     },
 ];
 
@@ -41,27 +66,23 @@ pub(super) fn describe(document: &mut Value) {
     for operation in OPERATIONS {
         let path = format!("{OF_JOB}{}", operation.below);
         let Some(get) = operation_at(document, &path, "get").cloned() else { continue };
-        let by_token = by_token(get.clone(), operation.playback);
+        let by_token = by_token(get.clone(), &operation.playback);
         let playback_path = format!("{OF_TOKEN}{}", operation.below);
-        if let Some(id) = operation.head {
-            set(document, &["paths", &path, "head"], head_of(get, id));
+        if let Some(head) = operation.head {
+            set(document, &["paths", &path, "head"], head_of(get, &head));
         }
-        if let Some(id) = operation.playback_head {
-            set(document, &["paths", &playback_path, "head"], head_of(by_token.clone(), id));
+        if let Some(head) = operation.playback_head {
+            set(document, &["paths", &playback_path, "head"], head_of(by_token.clone(), &head));
         }
         set(document, &["paths", &playback_path, "get"], by_token);
     }
 }
 
 /// The operation with another method: the same headers, and no body.
-fn head_of(mut operation: Value, id: &str) -> Value {
-    let summary = operation.get("summary").and_then(Value::as_str).unwrap_or_default();
-    let in_folder = if summary.contains("in a folder") { " in a folder" } else { "" };
-    let by_token = if summary.contains("by a token") { " by a token" } else { "" };
-    let summary = format!("Show the headers of an output{in_folder}{by_token}");
+fn head_of(mut operation: Value, Derived { id, summary }: &Derived) -> Value {
     let description = format!("{summary}: its size, type and `ETag`, without the file.");
-    set(&mut operation, &["operationId"], id.into());
-    set(&mut operation, &["summary"], summary.into());
+    set(&mut operation, &["operationId"], (*id).into());
+    set(&mut operation, &["summary"], (*summary).into());
     set(&mut operation, &["description"], description.into());
     // A part and a redirect are answers to GET only.
     retain_parameters(&mut operation, |name| !["Range", "If-Range"].contains(&name));
@@ -81,14 +102,9 @@ fn head_of(mut operation: Value, id: &str) -> Value {
 }
 
 /// The operation at the path that has a token in it.
-fn by_token(mut operation: Value, id: &str) -> Value {
-    let summary = match id {
-        "listPlaybackOutputs" => "List a job's outputs by a token",
-        "getPlaybackOutput" => "Play or download an output by a token",
-        _ => "Play or download an output in a folder by a token",
-    };
-    set(&mut operation, &["operationId"], id.into());
-    set(&mut operation, &["summary"], summary.into());
+fn by_token(mut operation: Value, Derived { id, summary }: &Derived) -> Value {
+    set(&mut operation, &["operationId"], (*id).into());
+    set(&mut operation, &["summary"], (*summary).into());
     set(&mut operation, &["description"], format!("{summary}. {PLAYBACK}").into());
     set(&mut operation, &["security"], json!([]));
     retain_parameters(&mut operation, |name| !["id", "token"].contains(&name));
