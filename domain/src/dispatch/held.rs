@@ -104,17 +104,20 @@ mod tests {
         assert_eq!(held(&d, &b), [job(5)]);
         let present = [Pool::Cpu].into();
         let positions = d.queue_positions(&a, &present, 2);
-        assert_eq!(positions.iter().map(|place| place.job).collect::<Vec<_>>(), [job(2), job(4)]);
-        assert!(positions.iter().all(|place| place.position.is_none()), "{positions:?}");
+        assert_eq!(
+            positions.iter().map(|position| position.job).collect::<Vec<_>>(),
+            [job(2), job(4)]
+        );
+        assert!(positions.iter().all(|found| found.position.is_none()), "{positions:?}");
         // Two timers are due: those jobs are in queues.
         d.choose(Pool::Cpu, &present, 0, at(2_000));
         assert_eq!(held(&d, &a), [job(4), job(1)]);
         assert!(!d.held.by_tenant.contains_key(&b));
-        let places: Vec<_> = d.queue_positions(&a, &present, 9);
+        let positions: Vec<_> = d.queue_positions(&a, &present, 9);
         assert_eq!(
-            places.iter().map(|place| place.job).collect::<Vec<_>>(),
+            positions.iter().map(|position| position.job).collect::<Vec<_>>(),
             [job(2), job(4), job(1)]
         );
-        assert_eq!(places[0].position, Some(1));
+        assert_eq!(positions[0].position, Some(1));
     }
 }

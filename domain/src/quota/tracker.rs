@@ -111,8 +111,8 @@ impl QuotaTracker {
     }
 }
 
-/// True if the host of an output's URL did not take what was made. Free jobs would be made of it: a host can
-/// read all of an output and then answer that it has not.
+/// True if the host of an output's URL did not accept what was made. Such a job is charged: its client may
+/// own the host, which can read a whole output and then report a failure.
 const fn is_of_outputs_host(code: FailureCode) -> bool {
     matches!(
         code,
@@ -134,6 +134,13 @@ mod tests {
         media::{Effort, Spent},
     };
 
+    /// The seal of an attempt that is charged 7 µs.
+    fn sealed_by(attempt: u32) -> JobEvent {
+        let effort = Effort { charged: 7, ..Effort::default() };
+        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
+        JobEvent::OutputsSealed { attempt, outputs: vec![], result: None, spent, plan: None }
+    }
+
     #[test]
     fn a_reservation_is_settled_when_its_job_ends() {
         let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
@@ -141,15 +148,7 @@ mod tests {
         let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 9 };
         tracker.quota(&tenant, "2026-11", &reserved, |_| true);
         assert_eq!(tracker.due(), []);
-        let effort = Effort { charged: 7, ..Effort::default() };
-        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
-        let sealed = JobEvent::OutputsSealed {
-            attempt: 1,
-            outputs: vec![],
-            result: None,
-            spent,
-            plan: None,
-        };
+        let sealed = sealed_by(1);
         tracker.job(job, &sealed);
         assert_eq!(tracker.due(), []);
         tracker.job(job, &JobEvent::Completed { attempt: 1 });
@@ -181,18 +180,9 @@ mod tests {
         let (job, tenant) = (JobId::from_uuid(Uuid::from_u128(1)), "a".parse::<Tenant>().unwrap());
         let mut tracker = QuotaTracker::default();
         let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 7 };
-        let effort = Effort { charged: 7, ..Effort::default() };
-        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
         let failure = Failure { code: FailureCode::OutputExists, message: Personal::Erased };
         tracker.quota(&tenant, "2026-11", &reserved, |_| true);
-        let sealed = |attempt, spent| JobEvent::OutputsSealed {
-            attempt,
-            outputs: vec![],
-            result: None,
-            spent,
-            plan: None,
-        };
-        tracker.job(job, &sealed(1, spent.clone()));
+        tracker.job(job, &sealed_by(1));
         tracker.job(job, &JobEvent::Failed { failure, dead_lettered: false });
         let charged = |tracker: &QuotaTracker| tracker.due().first().map(|due| due.micros);
         assert_eq!(charged(&tracker), Some(0));
@@ -203,7 +193,7 @@ mod tests {
         tracker.job(job, &JobEvent::Cancelled {});
         assert_eq!(charged(&tracker), Some(0));
         tracker.job(job, &JobEvent::Retried { next_attempt: 2, lease: None });
-        tracker.job(job, &sealed(2, spent));
+        tracker.job(job, &sealed_by(2));
         let reason = "gone".to_owned();
         tracker.job(job, &JobEvent::AttemptAbandoned { attempt: 2, reason, handed_back: false });
         tracker.job(job, &JobEvent::Completed { attempt: 3 });
@@ -217,15 +207,7 @@ mod tests {
             let mut tracker = QuotaTracker::default();
             let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 9 };
             tracker.quota(&tenant, "2026-11", &reserved, |_| true);
-            let effort = Effort { charged: 7, ..Effort::default() };
-            let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
-            let sealed = JobEvent::OutputsSealed {
-                attempt: 1,
-                outputs: vec![],
-                result: None,
-                spent,
-                plan: None,
-            };
+            let sealed = sealed_by(1);
             if is_sealed {
                 tracker.job(job, &sealed);
             }
@@ -254,15 +236,7 @@ mod tests {
         let mut tracker = QuotaTracker::default();
         let reserved = QuotaEvent::Reserved { job, key: None, makers: vec![], micros: 9 };
         tracker.quota(&tenant, "2026-11", &reserved, |_| true);
-        let effort = Effort { charged: 7, ..Effort::default() };
-        let spent = Some(Spent { effort, seconds: 1.0, bytes: 1, cpu_seconds: None });
-        let sealed = JobEvent::OutputsSealed {
-            attempt: 1,
-            outputs: vec![],
-            result: None,
-            spent,
-            plan: None,
-        };
+        let sealed = sealed_by(1);
         tracker.job(job, &sealed);
         tracker.job(job, &JobEvent::Cancelled {});
         assert_eq!(tracker.due().first().map(|due| due.micros), Some(7));
