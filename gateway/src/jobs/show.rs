@@ -89,8 +89,8 @@ pub(crate) struct JobBody {
     outputs_bytes: u64,
     /// Results of probing and measurements; `notes` lists decisions that the request left open.
     result: Option<Any<Value>>,
-    /// What was done to make the outputs, once it is completed; absent if it was recorded by a version whose
-    /// plans are no longer known, or is very long.
+    /// What was done to make the outputs of a `convert`, `stream` or `thumbnails` job, once it is completed; absent
+    /// if it is longer than 64 KiB, or was recorded by a version whose plans cannot be read any more.
     plan: Option<PlanBody>,
     /// What making the outputs used, once it is completed.
     pub(super) usage: Option<UsageBody>,

@@ -4257,8 +4257,8 @@ export interface components {
              */
             overwrite: "fail" | "replace";
             /**
-             * @description What was done to make the outputs, once it is completed; absent if it was recorded by a version whose
-             *     plans are no longer known, or is very long.
+             * @description What was done to make the outputs of a `convert`, `stream` or `thumbnails` job, once it is completed; absent
+             *     if it is longer than 64 KiB, or was recorded by a version whose plans cannot be read any more.
              */
             plan?: components["schemas"]["Plan"];
             /**

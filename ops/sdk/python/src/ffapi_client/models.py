@@ -4169,8 +4169,8 @@ class Job(TypedDict):
     """
     plan: NotRequired[Plan]
     """
-    What was done to make the outputs, once it is completed; absent if it was recorded by a version whose
-    plans are no longer known, or is very long.
+    What was done to make the outputs of a `convert`, `stream` or `thumbnails` job, once it is completed; absent
+    if it is longer than 64 KiB, or was recorded by a version whose plans cannot be read any more.
     """
     playback_url: NotRequired[str]
     """
