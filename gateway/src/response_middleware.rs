@@ -115,7 +115,9 @@ pub(crate) async fn response_middleware<E: Endpoint>(
     headers::write(&path, scheme, &mut response);
     let waited = response.headers().contains_key(PREFERENCE_APPLIED);
     trace::answered(&span, response.status(), kind.map(Kind::slug));
-    active.answered(Answered { route, status: response.status(), problem: kind, waited });
+    let answered = Answered { route, status: response.status(), problem: kind, waited };
+    // Within the span, which becomes the exemplar of the measurement.
+    span.in_scope(|| active.answered(answered));
     Ok(response)
 }
 

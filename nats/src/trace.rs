@@ -10,7 +10,10 @@ mod messaging;
 
 use std::future::Future;
 
-use opentelemetry::{Context, trace::TraceContextExt};
+use opentelemetry::{
+    Context,
+    trace::{SpanContext, TraceContextExt},
+};
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -60,6 +63,11 @@ pub fn link(span: &Span, to: Option<TraceContext>) {
 /// The context of the current work; none if nothing is known about it.
 pub fn current() -> Option<TraceContext> {
     own(&Span::current()).or_else(|| AMBIENT.try_with(|ambient| *ambient).ok())
+}
+
+/// The context of the current span; none unless it is exported.
+pub fn exported() -> Option<SpanContext> {
+    own(&Span::current()).map(SpanContext::from).filter(SpanContext::is_sampled)
 }
 
 /// The context of a span; none if it is not exported.

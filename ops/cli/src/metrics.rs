@@ -1,14 +1,16 @@
 //! Metrics: the provider of all instruments, the listener that shows them to Prometheus, and the push by
 //! OTLP. The instruments themselves are in one file of each crate.
 
+mod exemplars;
 mod listener;
 mod open_metrics;
 mod otlp;
 mod process;
+mod provider;
 mod runtime;
 mod settings;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use opentelemetry::global;
@@ -18,7 +20,13 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::settings::MetricsConfig;
-use self::settings::{Environment, Exporters, Listen};
+use self::{
+    exemplars::Exemplars,
+    listener::Shown,
+    provider::WithExemplars,
+    settings::{Environment, Exporters, Listen},
+};
+use crate::otlp::{Signal, Variables};
 
 /// How long a process that ends waits for the last push.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,7 +52,8 @@ impl Metrics {
     /// When a configured address cannot be listened on, or the OTLP exporter cannot be created.
     pub(crate) async fn start(config: &MetricsConfig, service: &str) -> anyhow::Result<Self> {
         let environment = Environment::of_process();
-        let Exporters { listen, otlp } = Exporters::of(config, &environment)?;
+        let Exporters { listen, otlp, exemplars: keeps_exemplars } =
+            Exporters::of(config, &environment)?;
         let bound = bind(listen).await?;
         if bound.is_none() && !otlp {
             return Ok(Self { provider: None, listener: None });
@@ -63,10 +72,21 @@ impl Metrics {
             provider = provider.with_reader(otlp::reader()?);
         }
         let provider = provider.build();
-        global::set_meter_provider(provider.clone());
+        let exemplars = Arc::<Exemplars>::default();
+        // Only the listener shows them, and only spans that are exported are in them.
+        let is_traced = Variables::of_process().pushes(Signal::Traces)?;
+        if keeps_exemplars && bound.is_some() && is_traced {
+            global::set_meter_provider(WithExemplars {
+                inner: provider.clone(),
+                exemplars: Arc::clone(&exemplars),
+            });
+        } else {
+            global::set_meter_provider(provider.clone());
+        }
         process::register();
         runtime::register();
-        let listener = bound.map(|bound| Listener::serve(bound, registry)).transpose()?;
+        let listener =
+            bound.map(|bound| Listener::serve(bound, Shown { registry, exemplars })).transpose()?;
         Ok(Self { provider: Some(provider), listener })
     }
 
@@ -88,9 +108,9 @@ impl Metrics {
 }
 
 impl Listener {
-    fn serve(bound: TcpListener, registry: Registry) -> anyhow::Result<Self> {
+    fn serve(bound: TcpListener, shown: Shown) -> anyhow::Result<Self> {
         let address = bound.local_addr()?;
-        let serving = tokio::spawn(listener::serve(bound, registry));
+        let serving = tokio::spawn(listener::serve(bound, shown));
         Ok(Self { address, _serving: AbortOnDropHandle::new(serving) })
     }
 }

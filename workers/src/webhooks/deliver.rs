@@ -191,8 +191,10 @@ impl Sender {
             }
             Err(error) => (None, None, Some(error), None),
         };
-        metrics::webhooks::attempted(AttemptOutcome::of(status), latency);
-        span.in_scope(|| tracing::debug!(?status, "webhook attempted"));
+        span.in_scope(|| {
+            metrics::webhooks::attempted(AttemptOutcome::of(status), latency);
+            tracing::debug!(?status, "webhook attempted");
+        });
         let result = match status {
             Some(200..=299) => DeliveryResult::Delivered,
             Some(410) => DeliveryResult::Gone,

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{Encoder, Registry, TEXT_FORMAT, TextEncoder};
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::open_metrics;
+use super::{exemplars::Exemplars, open_metrics};
 
 /// Connections at a time; further ones wait.
 const MAX_CONNECTIONS: usize = 16;
@@ -19,8 +19,15 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be accepted, as without free file descriptors.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Serves the metrics of a registry until the task is aborted.
-pub(super) async fn serve(listener: TcpListener, registry: Registry) {
+/// What is shown.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    pub(super) registry: Registry,
+    pub(super) exemplars: Arc<Exemplars>,
+}
+
+/// Serves metrics until the task is aborted.
+pub(super) async fn serve(listener: TcpListener, shown: Shown) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
@@ -32,9 +39,9 @@ pub(super) async fn serve(listener: TcpListener, registry: Registry) {
                 continue;
             }
         };
-        let registry = registry.clone();
+        let shown = shown.clone();
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, registry.clone()));
+            let service = service_fn(|request| answer(request, shown.clone()));
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 // A client between two scrapes takes no place.
@@ -51,7 +58,7 @@ pub(super) async fn serve(listener: TcpListener, registry: Registry) {
 
 async fn answer(
     request: Request<Incoming>,
-    registry: Registry,
+    shown: Shown,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path() != "/metrics" {
         return Ok(plain(StatusCode::NOT_FOUND, "see /metrics\n"));
@@ -63,7 +70,7 @@ async fn answer(
     let is_open = accept.is_some_and(open_metrics::is_accepted);
     let format = if is_open { Format::OpenMetrics } else { Format::Text };
     // Instruments that are read when asked for read files of /proc.
-    let encoded = tokio::task::spawn_blocking(move || encode(&registry, format)).await;
+    let encoded = tokio::task::spawn_blocking(move || encode(&shown, format)).await;
     Ok(match encoded {
         Ok(Some((format, body))) => {
             let mut response = Response::new(Full::new(body.into()));
@@ -87,10 +94,11 @@ enum Format {
 }
 
 /// The metrics, and the media type of their format.
-fn encode(registry: &Registry, format: Format) -> Option<(&'static str, Vec<u8>)> {
-    let families = registry.gather();
+fn encode(shown: &Shown, format: Format) -> Option<(&'static str, Vec<u8>)> {
+    let families = shown.registry.gather();
     if matches!(format, Format::OpenMetrics) {
-        return Some((open_metrics::FORMAT, open_metrics::encode(&families).into_bytes()));
+        let text = open_metrics::encode(&families, &shown.exemplars);
+        return Some((open_metrics::FORMAT, text.into_bytes()));
     }
     let mut body = Vec::new();
     let encoded = TextEncoder::new().encode(&families, &mut body);

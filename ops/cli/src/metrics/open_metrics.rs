@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use prometheus::proto::{LabelPair, MetricFamily, MetricType};
 
+use super::exemplars::{Exemplar, Exemplars, Labels};
+
 pub(super) const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// True if a client that sends this `Accept` header can read the format.
@@ -18,17 +20,21 @@ pub(super) fn is_accepted(accept: &str) -> bool {
     })
 }
 
-pub(super) fn encode(families: &[MetricFamily]) -> String {
+pub(super) fn encode(families: &[MetricFamily], exemplars: &Exemplars) -> String {
     let mut text = String::new();
     for family in families {
         // Writing to a string cannot fail.
-        let _ = write_family(&mut text, family);
+        let _ = write_family(&mut text, family, exemplars);
     }
     text.push_str("# EOF\n");
     text
 }
 
-fn write_family(text: &mut String, family: &MetricFamily) -> std::fmt::Result {
+fn write_family(
+    text: &mut String,
+    family: &MetricFamily,
+    exemplars: &Exemplars,
+) -> std::fmt::Result {
     let kind = family.get_field_type();
     let name = match kind {
         MetricType::COUNTER => family.name().strip_suffix("_total").unwrap_or(family.name()),
@@ -61,14 +67,19 @@ fn write_family(text: &mut String, family: &MetricFamily) -> std::fmt::Result {
             MetricType::GAUGE => write_sample(text, name, &labels, metric.get_gauge().get_value())?,
             _ => {
                 let histogram = metric.get_histogram();
-                let mut bucket = |bound: &str, count: u64| {
-                    let separator = if labels.is_empty() { "" } else { "," };
-                    writeln!(text, "{name}_bucket{{{labels}{separator}le=\"{bound}\"}} {count}")
-                };
-                for within in histogram.get_bucket() {
-                    bucket(&number(within.upper_bound()), within.cumulative_count())?;
+                let separator = if labels.is_empty() { "" } else { "," };
+                let examples = exemplars.of(name, &label_map(metric.get_label()));
+                let mut examples = examples.into_iter().flatten();
+                let bounded = histogram.get_bucket().iter();
+                let bounded = bounded.map(|b| (number(b.upper_bound()), b.cumulative_count()));
+                let last = ("+Inf".to_owned(), histogram.get_sample_count());
+                for (bound, count) in bounded.chain([last]) {
+                    write!(text, "{name}_bucket{{{labels}{separator}le=\"{bound}\"}} {count}")?;
+                    if let Some(example) = examples.next().flatten() {
+                        write_exemplar(text, &example)?;
+                    }
+                    text.push('\n');
                 }
-                bucket("+Inf", histogram.get_sample_count())?;
                 write_sample(text, &format!("{name}_sum"), &labels, histogram.get_sample_sum())?;
                 let braced = braced(&labels);
                 writeln!(text, "{name}_count{braced} {}", histogram.get_sample_count())?;
@@ -84,6 +95,16 @@ fn has_unit(name: &str, unit: &str) -> bool {
 
 fn write_sample(text: &mut String, name: &str, labels: &str, value: f64) -> std::fmt::Result {
     writeln!(text, "{name}{} {}", braced(labels), number(value))
+}
+
+fn write_exemplar(text: &mut String, exemplar: &Exemplar) -> std::fmt::Result {
+    let Exemplar { value, trace, span, at } = exemplar;
+    let value = number(*value);
+    write!(text, " # {{trace_id=\"{trace}\",span_id=\"{span}\"}} {value} {at:.3}")
+}
+
+fn label_map(pairs: &[LabelPair]) -> Labels {
+    pairs.iter().map(|pair| (pair.name().to_owned(), pair.value().to_owned())).collect()
 }
 
 fn braced(labels: &str) -> String {
@@ -144,7 +165,7 @@ size_bytes_count 1
 work_seconds_total{kind=\"a\\\"b\"} 1.5
 # EOF
 ";
-        assert_eq!(encode(&registry.gather()), expected);
+        assert_eq!(encode(&registry.gather(), &Exemplars::default()), expected);
     }
 
     #[test]

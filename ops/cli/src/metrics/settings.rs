@@ -27,6 +27,8 @@ pub(super) struct Environment {
     host: Option<String>,
     /// `OTEL_EXPORTER_PROMETHEUS_PORT`.
     port: Option<String>,
+    /// `OTEL_METRICS_EXEMPLAR_FILTER`.
+    exemplar_filter: Option<String>,
 }
 
 impl Environment {
@@ -40,6 +42,7 @@ impl Environment {
                 .or_else(|| read("OTEL_EXPORTER_OTLP_ENDPOINT")),
             host: read("OTEL_EXPORTER_PROMETHEUS_HOST"),
             port: read("OTEL_EXPORTER_PROMETHEUS_PORT"),
+            exemplar_filter: read("OTEL_METRICS_EXEMPLAR_FILTER"),
         }
     }
 }
@@ -61,14 +64,17 @@ pub(super) struct Exporters {
     pub(super) listen: Listen,
     /// True if metrics are pushed by OTLP.
     pub(super) otlp: bool,
+    /// True if the listener shows exemplars.
+    pub(super) exemplars: bool,
 }
 
 impl Exporters {
     /// # Errors
-    /// When `OTEL_METRICS_EXPORTER` names an unknown exporter.
+    /// When `OTEL_METRICS_EXPORTER` names an unknown exporter, or `OTEL_METRICS_EXEMPLAR_FILTER` a filter that
+    /// does not exist here.
     pub(super) fn of(config: &MetricsConfig, environment: &Environment) -> anyhow::Result<Self> {
         if environment.disabled {
-            return Ok(Self { listen: Listen::Off, otlp: false });
+            return Ok(Self { listen: Listen::Off, otlp: false, exemplars: false });
         }
         let named = environment.exporters.as_deref().map(names).transpose()?;
         let has = |name: &str| named.as_ref().map(|named| named.contains(&name));
@@ -79,7 +85,14 @@ impl Exporters {
             None => usual(environment),
         };
         let otlp = has("otlp").unwrap_or(environment.otlp_endpoint.is_some());
-        Ok(Self { listen, otlp })
+        let exemplars = match environment.exemplar_filter.as_deref() {
+            None | Some("trace_based") => true,
+            Some("always_off") => false,
+            Some(other) => anyhow::bail!(
+                "OTEL_METRICS_EXEMPLAR_FILTER is `{other}`; it may be `trace_based` (the default) or `always_off`"
+            ),
+        };
+        Ok(Self { listen, otlp, exemplars })
     }
 }
 
@@ -139,10 +152,11 @@ mod tests {
 
     #[test]
     fn the_standard_variables_choose_the_exporters() {
-        let off = Exporters { listen: Listen::Off, otlp: false };
+        let off = Exporters { listen: Listen::Off, otlp: false, exemplars: true };
         assert_eq!(exporters(None, named("none")), off);
         let disabled = Environment { disabled: true, ..named("otlp,prometheus") };
-        assert_eq!(exporters(Some("127.0.0.1:1"), disabled), off);
+        let nothing = Exporters { listen: Listen::Off, otlp: false, exemplars: false };
+        assert_eq!(exporters(Some("127.0.0.1:1"), disabled), nothing);
         assert_eq!(exporters(None, named("otlp")), Exporters { otlp: true, ..off });
         let both = exporters(None, named("prometheus, otlp"));
         assert!(both.otlp && both.listen != Listen::Off);
@@ -151,5 +165,18 @@ mod tests {
         assert!(exporters(None, pushed).otlp, "an endpoint alone is enough");
         let unknown = Exporters::of(&MetricsConfig::default(), &named("console"));
         assert!(unknown.is_err());
+    }
+
+    #[test]
+    fn exemplars_are_kept_unless_the_standard_variable_turns_them_off() {
+        let filter = |filter: &str| Environment {
+            exemplar_filter: Some(filter.to_owned()),
+            ..Environment::default()
+        };
+        assert!(exporters(None, Environment::default()).exemplars);
+        assert!(exporters(None, filter("trace_based")).exemplars);
+        assert!(!exporters(None, filter("always_off")).exemplars);
+        let unknown = Exporters::of(&MetricsConfig::default(), &filter("always_on"));
+        assert!(unknown.is_err(), "an exemplar without a trace leads nowhere");
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     fleet::Fleet,
     polling,
     receiver::Receiver,
-    stack::{Stack, ffapi, quick},
+    stack::{Stack, ffapi, free_port, http, quick},
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -83,6 +83,30 @@ fn none_lasts_while_it_waits(trace: &[Span]) {
     }
 }
 
+/// Histograms whose buckets lead to the trace of a job.
+const WITH_EXEMPLARS: [&str; 3] = [
+    "http_server_request_duration_seconds",
+    "ffapi_attempt_duration_seconds",
+    "ffapi_webhook_attempt_duration_seconds",
+];
+
+/// Waits until a bucket of a histogram has an exemplar of this trace.
+async fn has_exemplar(listener: &str, family: &str, trace: &str) {
+    let ask = async || {
+        let request = http().get(format!("http://{listener}/metrics"));
+        let request = request.header("accept", "application/openmetrics-text; version=1.0.0");
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let bucket = format!("{family}_bucket{{");
+    let exemplar = format!(" # {{trace_id=\"{trace}\",span_id=\"");
+    // The text is long: a failure would print all of it.
+    let is_shown = async || {
+        let text = ask().await;
+        text.lines().any(|line| line.starts_with(&bucket) && line.contains(&exemplar))
+    };
+    polling::until(is_shown, |shown| *shown).await;
+}
+
 /// A conversion that waits for some seconds, and calls back.
 fn body(input: &str, hook: &str) -> Value {
     let at = std::time::SystemTime::now() + std::time::Duration::from_secs(3);
@@ -101,7 +125,9 @@ fn time_text(at: std::time::SystemTime) -> String {
 #[tokio::test]
 async fn a_job_continues_the_trace_of_its_caller_until_its_webhook() {
     let (collector, receiver) = (Collector::new(Protocol::Http).await, Receiver::new().await);
+    let metrics = format!("127.0.0.1:{}", free_port());
     let stack = Stack::with(&[
+        ("FFAPI_METRICS__LISTEN", &metrics),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=media"),
         ("OTEL_METRICS_EXPORTER", "none"),
@@ -124,6 +150,9 @@ async fn a_job_continues_the_trace_of_its_caller_until_its_webhook() {
     assert_eq!(collector.headers.lock().unwrap()["x-tenant"], "media");
     let attempt = named(&trace, "process work.{pool}.{tenant}.{job}.{attempt}")[0];
     assert_eq!(attempt.attributes["job"], job);
+    for family in WITH_EXEMPLARS {
+        has_exemplar(&metrics, family, TRACE).await;
+    }
     let got = receiver.until("/hook", |got| !got.is_empty()).await;
     let sent = got[0].headers["traceparent"].to_str().unwrap();
     let delivery = named(&trace, "deliver webhook")[0];
