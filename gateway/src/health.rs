@@ -1,28 +1,27 @@
 //! Health, capabilities and workers of the service.
 
+mod detailed;
+
 use std::sync::Arc;
 
 use ffapi_domain::{
     key::Scope,
     media::{Engine, MediaRequest, Metric, Operation},
 };
-use ffapi_projections::{Ends, positions};
-use poem::{Response, Result, http::StatusCode, web::Data};
+use ffapi_projections::{Ends, ReadModelPosition, positions};
+use poem::{Result, web::Data};
 use poem_openapi::{Object, OpenApi, types::Any};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::detailed::DetailedReply;
 use crate::{
     auth::Auth,
     problem::{Kind, Problem},
-    queue,
-    reply::{Raw, Reply},
+    reply::Reply,
     state::Gateway,
 };
 
 pub(crate) struct Health;
-
-/// Lag in messages above which a read model is unhealthy: about a second of a very busy log.
-const MAX_LAG: u64 = 10_000;
 
 /// The status of the process.
 #[derive(Debug, Object)]
@@ -69,76 +68,9 @@ impl Health {
 
     /// Show the health of each component
     #[oai(path = "/health/detailed", method = "get", operation_id = "getDetailedHealth")]
-    async fn detailed(&self, gateway: Data<&Arc<Gateway>>, auth: Auth) -> Result<Raw> {
+    async fn detailed(&self, gateway: Data<&Arc<Gateway>>, auth: Auth) -> Result<DetailedReply> {
         let principal = auth.require(Scope::Admin)?;
-        let nats = gateway.commands.log().nats();
-        let ends = Ends::now(gateway.commands.log()).await.ok();
-        let projections = positions(&gateway.database).await.ok();
-        let workers = gateway.workers.all();
-        let read_models: Map<String, Value> = projections
-            .iter()
-            .flatten()
-            .map(|(name, at, parked)| {
-                let lag = ends.and_then(|ends| ends.lag(name, *at));
-                let state = match lag {
-                    Some(lag) if lag > MAX_LAG => "behind",
-                    // Messages of some aggregates are skipped, all others are served.
-                    _ if *parked > 0 => "parked",
-                    _ => "running",
-                };
-                let shown = json!({ "position": at, "lag": lag, "parked": parked, "state": state });
-                (name.clone(), shown)
-            })
-            .collect();
-        let conductor_ok = queue::positions(&gateway, &principal.tenant, None, 1).await.is_ok();
-        let status = |healthy: bool| if healthy { "ok" } else { "down" };
-        let stores = gateway.storage.check().await;
-        let storage_ok = stores.iter().all(|(_, failure)| failure.is_none());
-        let stores: Map<String, Value> = stores
-            .into_iter()
-            .map(|(name, failure)| {
-                if let Some(error) = &failure {
-                    tracing::warn!(store = name, ?error, "a store cannot be used");
-                }
-                (name, json!(status(failure.is_none())))
-            })
-            .collect();
-        let up_to_date = read_models.values().all(|model| model["state"] != "behind");
-        let parked = read_models.values().any(|model| model["state"] == "parked");
-        let healthy = ends.is_some()
-            && projections.is_some()
-            && up_to_date
-            && conductor_ok
-            && storage_ok
-            && !workers.is_empty();
-        let overall = match (healthy, parked) {
-            (false, _) => "unhealthy",
-            (true, true) => "degraded",
-            (true, false) => "ok",
-        };
-        let body = json!({
-            "status": overall,
-            "components": {
-                "log": {
-                    "status": status(ends.is_some()),
-                    "server": nats.server_version(),
-                    "last_sequence": ends.map(|ends| ends.log),
-                    "durability": "every append is fsynced before it is acknowledged if the server \
-                                   runs with sync_interval: always, which is the default setup",
-                },
-                "database": { "status": status(projections.is_some()) },
-                "conductor": { "status": status(conductor_ok) },
-                "storage": { "status": status(storage_ok), "stores": stores },
-                "projections": read_models,
-                "workers": {
-                    "status": status(!workers.is_empty()),
-                    "count": workers.len(),
-                },
-            },
-        });
-        let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let response = Response::builder().status(status).content_type("application/json");
-        Ok(Raw(response.body(body.to_string())))
+        Ok(detailed::check(&gateway, &principal.tenant).await)
     }
 
     /// Show what the workers can do
@@ -194,9 +126,9 @@ impl Health {
         let rows = positions(&gateway.database).await.map_err(Problem::from)?;
         let data: Vec<Value> = rows
             .into_iter()
-            .map(|(name, at, parked)| {
-                let lag = ends.lag(&name, at);
-                json!({ "name": name, "position": at, "lag": lag, "parked": parked })
+            .map(|ReadModelPosition { name, position, parked }| {
+                let lag = ends.lag(&name, position);
+                json!({ "name": name, "position": position, "lag": lag, "parked": parked })
             })
             .collect();
         Ok(Reply::new(Any(json!({ "data": data, "has_more": false }))))

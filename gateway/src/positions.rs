@@ -78,8 +78,8 @@ impl Positions {
                 return Ok(reached);
             }
             if tokio::time::timeout(POLL_INTERVAL, known.changed()).await.is_err() {
-                for (name, at, _) in positions(database).await? {
-                    self.advance(&name, at);
+                for model in positions(database).await? {
+                    self.advance(&model.name, model.position);
                 }
             }
         }

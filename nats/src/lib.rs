@@ -52,6 +52,7 @@ pub use error::{AppendError, LogError};
 pub use idempotency::{Idempotency, Reservation, Reserved};
 pub use job_logs::JobLogs;
 pub use log::Log;
+pub use metrics::StreamState;
 pub use pages::Pages;
 pub use position::{ParsePositionError, Position};
 pub use pub_sub::{LiveMessage, PubSub, Subscription};

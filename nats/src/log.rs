@@ -1,11 +1,11 @@
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream::stream::Info;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
 use crate::{
-    AppendError, AppendRequest, LogError, Message, Nats, Reader,
+    AppendError, AppendRequest, LogError, Message, Nats, Reader, Record,
     append::{self, Pending},
     metrics::{self, AppendOutcome, Operation, StreamState},
     read::{self, Page, PageLimits, Source},
@@ -170,19 +170,40 @@ impl Log {
     /// # Errors
     /// When the server does not respond.
     pub async fn last_sequence(&self) -> Result<u64, LogError> {
+        Ok(self.state().await?.last_sequence)
+    }
+
+    /// The state of the stream.
+    ///
+    /// # Errors
+    /// When the server does not respond.
+    pub async fn state(&self) -> Result<StreamState, LogError> {
         let asking = self.nats.await_response(self.nats.jetstream.get_stream(self.stream));
         let stream = metrics::timed(Operation::Info, self.stream, asking).await?;
-        let Info { state, config, .. } = stream.cached_info();
+        let Info { state, config, cluster, .. } = stream.cached_info();
         self.nats.found_replicas(config.num_replicas);
-        metrics::stream_state(
-            self.stream,
-            StreamState {
-                last_sequence: state.last_sequence,
-                bytes: state.bytes,
-                replicas: config.num_replicas as u64,
-            },
-        );
-        Ok(state.last_sequence)
+        // The server that answered is not among the peers.
+        let peers = cluster.iter().flat_map(|cluster| &cluster.replicas);
+        let current_replicas =
+            1 + peers.filter(|peer| peer.current && !peer.offline).count() as u64;
+        let state = StreamState {
+            last_sequence: state.last_sequence,
+            bytes: state.bytes,
+            replicas: config.num_replicas as u64,
+            current_replicas,
+        };
+        metrics::stream_state(self.stream, state);
+        Ok(state)
+    }
+
+    /// When the first message at or after a sequence was stored; none if there is none.
+    ///
+    /// # Errors
+    /// When the server does not respond.
+    pub async fn stored_at(&self, from: u64) -> Result<Option<SystemTime>, LogError> {
+        let records = read::records(&self.nats, self.stream, from, 1).await?;
+        let at = |record: &Record| UNIX_EPOCH + Duration::from_millis(record.at);
+        Ok(records.first().map(at))
     }
 
     /// The message at a sequence, if there is one.

@@ -14,9 +14,10 @@ use opentelemetry::{
     metrics::{Counter, Histogram, Meter},
 };
 
+pub use self::observed::StreamState;
 pub(crate) use self::{
     labels::{AppendOutcome, Operation, peers},
-    observed::{StreamState, observe, stream_state},
+    observed::{observe, stream_state},
 };
 use crate::LogError;
 

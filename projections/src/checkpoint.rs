@@ -95,11 +95,22 @@ impl Checkpoint {
     }
 }
 
-/// Name, position and number of parked messages of every read model.
+/// How far a read model has followed its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadModelPosition {
+    /// The name of the read model.
+    pub name: String,
+    /// Sequence of the last message that it applied.
+    pub position: u64,
+    /// Messages that it could not apply, and skipped.
+    pub parked: u64,
+}
+
+/// The position of every read model.
 ///
 /// # Errors
 /// When the database does not respond.
-pub async fn positions(database: &Database) -> Result<Vec<(String, u64, u64)>, ProjectionError> {
+pub async fn positions(database: &Database) -> Result<Vec<ReadModelPosition>, ProjectionError> {
     let rows: Vec<(String, i64, i64)> = sqlx::query_as(
         "SELECT c.name, c.sequence,
                 (SELECT count(*) FROM projection_parked p WHERE p.name = c.name)
@@ -108,7 +119,12 @@ pub async fn positions(database: &Database) -> Result<Vec<(String, u64, u64)>, P
     .fetch_all(database.measured())
     .await?;
     let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
-    Ok(rows.into_iter().map(|(name, at, parked)| (name, unsigned(at), unsigned(parked))).collect())
+    let position = |(name, at, parked)| ReadModelPosition {
+        name,
+        position: unsigned(at),
+        parked: unsigned(parked),
+    };
+    Ok(rows.into_iter().map(position).collect())
 }
 
 /// The last sequences of the streams that read models follow.
@@ -137,6 +153,11 @@ impl Ends {
             Report::NAME => None,
             _ => Some(self.log),
         }
+    }
+
+    /// The stream that a read model follows.
+    pub fn stream(log: &Log, name: &str) -> Log {
+        if name == AuditNotes::NAME { log.notes() } else { log.clone() }
     }
 
     /// The number of messages that a read model at this position has not applied yet.

@@ -29,7 +29,7 @@ pub async fn watch_lag(database: &Database, log: &Log, stop: &CancellationToken)
             continue;
         }
         if let Ok(positions) = positions(database).await {
-            let parked = positions.into_iter().map(|(name, _, parked)| (name, parked));
+            let parked = positions.into_iter().map(|model| (model.name, model.parked));
             metrics::parked_counted(parked);
         }
         if let Ok(dead_letters) = count_dead_letters(database).await {

@@ -36,7 +36,7 @@ pub use anchor::{Anchor, AnchorSigner, AnchorVerifier, InvalidVerifyingKey, veri
 pub use archive::Archive;
 pub use audit::{AuditDecisions, AuditNotes};
 pub use batch::BatchList;
-pub use checkpoint::{Checkpoint, Ends, positions};
+pub use checkpoint::{Checkpoint, Ends, ReadModelPosition, positions};
 pub use database::{Database, PostgresConfig};
 pub use digest::{Digest, READ_MODELS, built_digest, digest, digests};
 pub use erasure::ErasedAggregates;

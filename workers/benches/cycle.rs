@@ -234,7 +234,7 @@ async fn main() {
         let all = ffapi_projections::positions(&database).await.unwrap();
         let depth = queue::depth(&database, &acme).await.unwrap();
         let open = depth.processing + depth.queued.values().sum::<u64>();
-        if open == 0 && all.iter().all(|(_, at, _)| *at >= last) {
+        if open == 0 && all.iter().all(|model| model.position >= last) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -102,12 +102,8 @@ pub(super) fn describe(operation: &mut Value) {
             });
             set(operation, &["responses", "200"], sums);
         }
-        "getDetailedHealth" | "getCapabilities" | "listWorkers" | "listProjections" => {
+        "getCapabilities" | "listWorkers" | "listProjections" => {
             let object = json!({ "application/json": { "schema": { "type": "object" } } });
-            if id == "getDetailedHealth" {
-                let unhealthy = json!({ "description": "A component is down", "content": object });
-                set(operation, &["responses", "503"], unhealthy);
-            }
             set(operation, &["responses", "200", "content"], object);
         }
         _ => {}

@@ -11,12 +11,17 @@ use tokio::sync::mpsc;
 use super::{INSTRUMENTS, meter};
 use crate::{Nats, append::Pending};
 
-/// What this process last heard of a stream.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StreamState {
-    pub(crate) last_sequence: u64,
-    pub(crate) bytes: u64,
-    pub(crate) replicas: u64,
+/// The state of a stream, as its server reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamState {
+    /// The newest sequence; 0 if it is empty.
+    pub last_sequence: u64,
+    /// Its size on disk, of one replica.
+    pub bytes: u64,
+    /// Servers that store it.
+    pub replicas: u64,
+    /// Those of them that have all of it. Fewer than [`StreamState::replicas`] survive fewer faults.
+    pub current_replicas: u64,
 }
 
 static STREAMS: Mutex<BTreeMap<&'static str, StreamState>> = Mutex::new(BTreeMap::new());
@@ -63,7 +68,7 @@ pub(crate) fn observe(nats: &Nats, queue: &mpsc::Sender<Pending>) {
             }
         })
         .build();
-    let values: [(&str, &str, &str, Value); 3] = [
+    let values: [(&str, &str, &str, Value); 4] = [
         (
             "ffapi.stream.last_sequence",
             "",
@@ -74,6 +79,12 @@ pub(crate) fn observe(nats: &Nats, queue: &mpsc::Sender<Pending>) {
             state.bytes
         }),
         ("ffapi.stream.replicas", "", "Servers that store a stream", |state| state.replicas),
+        (
+            "ffapi.stream.current_replicas",
+            "",
+            "Servers that store a stream and have all of it, as this process last heard",
+            |state| state.current_replicas,
+        ),
     ];
     for (name, unit, description, value) in values {
         meter

@@ -1,7 +1,7 @@
 use ffapi_nats::Log;
 use ffapi_projections::{
     Archive, AuditDecisions, BatchList, Ends, JobDetail, JobList, Pace, Presets, Projection, Queue,
-    Rebuild, Uploads, Usage, positions,
+    ReadModelPosition, Rebuild, Uploads, Usage, positions,
 };
 
 use crate::{arguments::ProjectionsVerb, config::Config, roles::AppContext};
@@ -48,7 +48,7 @@ const NAMES: [&str; 10] = [
 #[expect(clippy::print_stdout, reason = "a command line speaks to its user")]
 async fn status(context: &AppContext) -> anyhow::Result<()> {
     let ends = Ends::now(context.commands.log()).await?;
-    for (name, at, parked) in positions(&context.database).await? {
+    for ReadModelPosition { name, position: at, parked } in positions(&context.database).await? {
         match ends.of(&name) {
             Some(end) => println!("{name}: at {at} of {end}, {parked} parked"),
             None => println!("{name}: as of {at}, built on demand"),

@@ -69,11 +69,14 @@ LOG = Row(
         ),
         Panel(
             "Replicas of streams",
-            [Query("max by (stream) (ffapi_stream_replicas)", "{{stream}}")],
+            [
+                Query("max by (stream) (ffapi_stream_replicas)", "{{stream}}"),
+                Query("min by (stream) (ffapi_stream_current_replicas)", "{{stream}}, up to date"),
+            ],
             kind="stat",
             width=12,
             height=5,
-            text="With one replica, the loss of a disk is the loss of the log.",
+            text="With one replica, the loss of a disk is the loss of the log. Fewer that are up to date survive fewer faults.",
         ),
         Panel(
             "Versions of NATS",

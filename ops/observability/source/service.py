@@ -201,6 +201,24 @@ LOG = Group(
             live="kill NATS five times",
         ),
         Alert(
+            "FfapiStreamReplicasStale",
+            "warning",
+            "5m",
+            "min by (stream) (ffapi_stream_current_replicas) < max by (stream) (ffapi_stream_replicas)",
+            "{{ $labels.stream }} has fewer current replicas than it should have",
+            "A server that stores the stream is away or catching up. The loss of another one may stop writes.",
+            {
+                'ffapi_stream_replicas{stream="EVENTS",instance="g"}': "3+0x40",
+                'ffapi_stream_current_replicas{stream="EVENTS",instance="g"}': "3+0x5 2+0x40",
+            },
+            {
+                'ffapi_stream_replicas{stream="EVENTS",instance="g"}': "3+0x40",
+                'ffapi_stream_current_replicas{stream="EVENTS",instance="g"}': "3+0x40",
+            },
+            labels={"stream": "EVENTS"},
+            live="not caused: the fleet has one NATS server",
+        ),
+        Alert(
             "FfapiNatsSlowConsumer",
             "warning",
             "1m",

@@ -49,7 +49,7 @@ async fn an_erasure_that_ends_early_is_repeated() {
     until(async || servers.labelled().await == 1).await;
     running.stop().await.unwrap();
     let at = positions(&servers.database).await.unwrap();
-    assert!(at.iter().any(|(name, at, _)| name == "job_list" && *at == before), "{at:?}");
+    assert!(at.iter().any(|model| model.name == "job_list" && model.position == before), "{at:?}");
 
     servers.execute("DROP TRIGGER refuse ON projection_checkpoint").await;
     let _running = servers.run(JobList);

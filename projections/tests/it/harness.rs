@@ -95,7 +95,9 @@ impl TestServers {
         let last = self.commands.log().last_sequence().await.unwrap();
         until(async || {
             let all = positions(&self.database).await.unwrap_or_default();
-            let reached = |name: &&str| all.iter().any(|(of, at, _)| of == name && *at >= last);
+            let reached = |name: &&str| {
+                all.iter().any(|model| model.name == **name && model.position >= last)
+            };
             // One that was just started may not have a checkpoint yet.
             self.followers.lock().unwrap().iter().all(reached)
         })

@@ -66,7 +66,8 @@ async fn a_poison_message_parks_only_its_own_aggregate() {
     servers.caught_up().await;
     let all = positions(&servers.database).await.unwrap();
     let expected = [("archive", 5, 0), ("job_detail", 5, 2), ("job_list", 5, 2), ("queue", 5, 2)];
-    assert_eq!(all, expected.map(|(name, at, parked)| (name.to_owned(), at, parked)));
+    let all: Vec<_> = all.iter().map(|m| (m.name.as_str(), m.position, m.parked)).collect();
+    assert_eq!(all, expected);
     let cancelled =
         job_detail::find(&servers.database, &tenant("acme"), job(1)).await.unwrap().unwrap();
     assert_eq!(cancelled.0.summary.version, 2);

@@ -176,32 +176,6 @@ async fn rotation_and_deletion_require_the_current_etag() {
 }
 
 #[tokio::test]
-async fn health_reports_each_component() {
-    let stack = Stack::new().await;
-    let healthy = |health: &Answer| health.status == StatusCode::OK;
-    let health = stack.poll("/health/detailed", healthy).await;
-    assert_eq!((health.status, health.text("/status")), (StatusCode::OK, "ok"), "{health:#?}");
-    for part in ["log", "database", "conductor", "storage", "workers"] {
-        assert_eq!(health.text(&format!("/components/{part}/status")), "ok", "{health:#?}");
-    }
-    assert_eq!(health.text("/components/projections/job_list/state"), "running");
-    let mut postgres = crate::chaos::children(stack.pid(), "postgres");
-    // The processes that serve the open connections.
-    postgres.extend(crate::chaos::children(postgres[0], ""));
-    let signal = |name: &str| {
-        for pid in &postgres {
-            let pid = pid.to_string();
-            std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap();
-        }
-    };
-    signal("STOP");
-    let sick = stack.get("/health/detailed").await;
-    signal("CONT");
-    assert_eq!(sick.status, StatusCode::SERVICE_UNAVAILABLE, "{sick:#?}");
-    assert_eq!(sick.text("/components/database/status"), "down");
-}
-
-#[tokio::test]
 async fn a_reader_sees_its_own_write_and_never_stale_data() {
     let stack = Stack::new().await;
     let body = json!({ "input": "missing.mp4", "output": "a.mp4" });

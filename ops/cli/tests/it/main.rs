@@ -21,6 +21,7 @@ mod end_to_end;
 mod erasure;
 mod feed;
 mod fleet;
+mod health;
 mod history;
 mod host_isolation;
 mod hostile;
