@@ -94,6 +94,28 @@ async fn thumbnails_are_written_to_a_folder() {
 }
 
 #[tokio::test]
+async fn every_mode_of_thumbnails_completes_and_shows_its_plan() {
+    let stack = Stack::new().await;
+    let video = stack.upload_bunny().await;
+    let modes = [
+        json!({ "mode": "single" }),
+        json!({ "mode": "count", "count": 2 }),
+        json!({ "mode": "interval", "interval": 2 }),
+        json!({ "mode": "grid", "columns": 2 }),
+        json!({ "mode": "sprite" }),
+        json!({ "mode": "animated" }),
+    ];
+    for mut body in modes {
+        let mode = body["mode"].as_str().unwrap().to_owned();
+        body["input"] = json!(video);
+        body["output"] = json!(format!("thumbs/{mode}"));
+        let found = done(&stack, "/thumbnails", body).await;
+        assert!(!found.json["outputs"].as_array().unwrap().is_empty(), "{mode}: {found:#?}");
+        assert!(found.json["plan"]["times"].is_array(), "{mode}: {found:#?}");
+    }
+}
+
+#[tokio::test]
 async fn invalid_requests_are_rejected_by_field_before_a_job_is_created() {
     let stack = Stack::new().await;
     for (path, body, pointer) in [

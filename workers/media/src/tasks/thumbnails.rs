@@ -112,7 +112,8 @@ fn animated(request: &Thumbnails, work: &Work<'_>) -> Result<Report, MediaError>
         ],
         overwrite: request.overwrite,
     };
-    convert::convert(&convert, &Work { output: &output, ..*work })
+    let report = convert::convert(&convert, &Work { output: &output, ..*work })?;
+    Ok(Report { plan: Some(JobPlan::Thumbnails(plan)), ..report })
 }
 
 /// Extracts single images by seeking.

@@ -175,7 +175,14 @@ impl Slot {
             assignment: PoolAssignment::CPU,
             output: output.to_owned(),
         };
-        self.task_with(permit, &task, &[], &[])
+        let transcript = self.task_with(permit, &task, &[], &[]);
+        if let (Task::Run { request, .. }, Some(ChildMessage::Done(done))) =
+            (&task, transcript.last())
+        {
+            // What a worker checks.
+            done.check_result_of(request).unwrap();
+        }
+        transcript
     }
 
     pub(crate) fn convert(&self, output: &str, operations: Vec<Operation>) -> Transcript {
