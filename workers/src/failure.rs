@@ -12,6 +12,7 @@ pub(crate) fn failed(error: impl Borrow<StorageError>) -> MediaError {
     let code = match error {
         StorageError::NotFound(_) => FailureCode::InputNotFound,
         StorageError::Exists(_) | StorageError::Blocked(_) => FailureCode::OutputExists,
+        StorageError::NameTooLong { .. } => FailureCode::Unsupported,
         StorageError::TooLarge { .. } => FailureCode::InputTooLarge,
         StorageError::Interrupted(_)
         | StorageError::NoStore { .. }
@@ -31,9 +32,10 @@ pub(crate) fn put_failed(error: PutError) -> MediaError {
         PutError::Busy { .. } | PutError::Egress(EgressError::Unreachable { .. }) => {
             FailureCode::OutputUnreachable
         }
-        PutError::Denied { .. } | PutError::Rejected { .. } | PutError::Egress(_) => {
-            FailureCode::OutputForbidden
-        }
+        PutError::Denied { .. }
+        | PutError::Rejected { .. }
+        | PutError::Early(_)
+        | PutError::Egress(_) => FailureCode::OutputForbidden,
         PutError::Storage(_) | PutError::Changed => FailureCode::StorageUnavailable,
     };
     MediaError { code, message: error.to_string() }
@@ -64,6 +66,12 @@ pub(crate) fn erased(what: &str) -> MediaError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_that_reports_success_early_is_to_blame_for_the_failure() {
+        let failure = put_failed(PutError::Early("host.example.com".to_owned()));
+        assert_eq!(failure.code, FailureCode::OutputForbidden, "such a job is charged");
+    }
 
     #[test]
     fn the_failure_of_a_store_does_not_name_its_endpoint() {

@@ -70,6 +70,9 @@ pub enum PutError {
     /// The staged file cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The host reported success before it had the whole file.
+    #[error("{0} answered that it has the output before all of it was sent")]
+    Early(String),
     /// The bytes that were sent are not those that were sealed.
     #[error("what was staged of the output is not what was sealed")]
     Changed,
@@ -94,6 +97,7 @@ impl PutError {
             | Self::Rejected { .. }
             | Self::Egress(_)
             | Self::Storage(_)
+            | Self::Early(_)
             | Self::Changed => false,
         }
     }
@@ -107,6 +111,7 @@ impl PutError {
             Self::Busy { .. } => "busy",
             Self::Egress(_) => "unreachable",
             Self::Storage(error) => error.reason(),
+            Self::Early(_) => "early",
             Self::Changed => "changed",
         }
     }
@@ -179,11 +184,11 @@ impl TenantStorage {
             if reading.size != sealed.size {
                 return Err(PutError::Changed);
             }
-            let hash = Arc::new(Mutex::new(Sha256::new()));
+            let sent = Arc::<Mutex<Sent>>::default();
             let file = PutFile {
                 content_type: content_type(to.file_name().unwrap_or_default()),
                 size: sealed.size,
-                bytes: hashed(reading.bytes, Arc::clone(&hash)),
+                bytes: observed(reading.bytes, Arc::clone(&sent)),
             };
             let answer = egress.put(&url, file).await?;
             if answer.is_unreadable {
@@ -194,8 +199,11 @@ impl TenantStorage {
                 Some(to) if matches!(answer.status.as_u16(), 307 | 308) => url = to,
                 _ => {
                     taken(&url, answer)?;
-                    let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                    let is_sealed = hex::encode(hash.finalize()) == sealed.sha256;
+                    let sent = sent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    if sent.bytes < sealed.size {
+                        return Err(PutError::Early(host(&url)));
+                    }
+                    let is_sealed = hex::encode(sent.hash.finalize()) == sealed.sha256;
                     return if is_sealed { Ok(()) } else { Err(PutError::Changed) };
                 }
             }
@@ -229,13 +237,22 @@ fn host(url: &Url) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
 
-fn hashed(
+/// What the connection has taken of a file.
+#[derive(Debug, Clone, Default)]
+struct Sent {
+    bytes: u64,
+    hash: Sha256,
+}
+
+fn observed(
     bytes: BoxStream<'static, io::Result<Bytes>>,
-    hash: Arc<Mutex<Sha256>>,
+    sent: Arc<Mutex<Sent>>,
 ) -> BoxStream<'static, io::Result<Bytes>> {
     let update = move |chunk: &io::Result<Bytes>| {
         if let Ok(chunk) = chunk {
-            hash.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
+            let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+            sent.bytes = sent.bytes.saturating_add(chunk.len() as u64);
+            sent.hash.update(chunk);
         }
     };
     bytes.inspect(update).boxed()

@@ -111,6 +111,20 @@ async fn a_redirect_that_keeps_the_file_is_followed_to_allowed_addresses_only() 
 }
 
 #[tokio::test]
+async fn a_host_that_reports_success_before_it_has_the_file_is_to_blame() {
+    let host = Host::new([Reply::Early]).await;
+    // More than fits into the buffers of a connection.
+    let file = vec![7; 64 * 1024 * 1024];
+    let failed = Sender::new().send(&output(&format!("{}/a.mp4", host.url)), &file).await;
+    assert!(matches!(failed, Err(PutError::Early(_))), "{failed:?}");
+    // A redirect that comes early is followed with the whole file.
+    let other = Host::new([Reply::Early]).await;
+    let host = Host::new([moved(307, &format!("{}/b.mp4", other.url))]).await;
+    let failed = Sender::new().send(&output(&format!("{}/a.mp4", host.url)), &file).await;
+    assert!(matches!(failed, Err(PutError::Early(_))), "{failed:?}");
+}
+
+#[tokio::test]
 async fn what_is_not_as_it_was_sealed_is_no_success() {
     let host = Host::new([]).await;
     let (sender, to) = (Sender::new(), output(&format!("{}/a.mp4", host.url)));
