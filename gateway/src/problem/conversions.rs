@@ -77,7 +77,9 @@ impl From<StorageError> for Problem {
             }
             StorageError::TooLarge { .. } => Self::new(Kind::TooLarge, error.to_string()),
             StorageError::Interrupted(_) => Self::new(Kind::Malformed, error.to_string()),
-            StorageError::NoStore { .. } => Self::new(Kind::Invalid, error.to_string()),
+            StorageError::NoStore { .. } | StorageError::NameTooLong { .. } => {
+                Self::new(Kind::Invalid, error.to_string())
+            }
             StorageError::Replaced(_)
             | StorageError::Denied(_)
             | StorageError::Config(_)

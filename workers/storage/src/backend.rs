@@ -19,6 +19,11 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Checks that the store can be reached and used.
     async fn check(&self) -> Result<(), StorageError>;
 
+    /// The longest key that it can store, in bytes; none if it says so itself.
+    fn max_key_bytes(&self) -> Option<usize> {
+        None
+    }
+
     /// Metadata of an object; none if it does not exist.
     async fn stat(&self, object: &Object) -> Result<Option<Stat>, StorageError>;
 

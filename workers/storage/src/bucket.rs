@@ -83,8 +83,17 @@ fn translate(error: object_store::Error, object: &Object) -> StorageError {
     }
 }
 
+/// The longest name of an object, in bytes: that of S3, and of the other providers.
+const MAX_NAME_BYTES: usize = 1024;
+
 #[async_trait]
 impl Backend for Bucket {
+    fn max_key_bytes(&self) -> Option<usize> {
+        // With the slash between them.
+        let prefix = self.prefix.as_ref().len();
+        Some(MAX_NAME_BYTES.saturating_sub(if prefix == 0 { 0 } else { prefix + 1 }))
+    }
+
     async fn check(&self) -> Result<(), StorageError> {
         match self.client.head(&self.key(&Key::from(".answers"))).await {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),

@@ -18,6 +18,14 @@ pub enum StorageError {
         "{0} cannot be written: its name is too long, a folder has it, or a file has the name of its folder"
     )]
     Blocked(String),
+    /// The object's name is longer than the names of its store can be.
+    #[error("{shown} is too long for its store, which takes {max} bytes of it at most")]
+    NameTooLong {
+        /// The location.
+        shown: String,
+        /// The limit of what the location may name, in bytes.
+        max: usize,
+    },
     /// More bytes were sent than the limit allows.
     #[error("more than {max} bytes were sent")]
     TooLarge {

@@ -151,6 +151,7 @@ pub(crate) const fn outcome(failure: Option<&StorageError>) -> &'static str {
         None => "ok",
         Some(StorageError::NotFound(_)) => "not_found",
         Some(StorageError::Exists(_) | StorageError::Blocked(_)) => "exists",
+        Some(StorageError::NameTooLong { .. }) => "name_too_long",
         Some(StorageError::Denied(_)) => "denied",
         Some(StorageError::Interrupted(_) | StorageError::TooLarge { .. }) => "interrupted",
         Some(StorageError::Unavailable(_)) => "unavailable",

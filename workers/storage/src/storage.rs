@@ -181,7 +181,15 @@ impl Storage {
             Location::Object { backend, path } => {
                 let store = self.all.get(backend).filter(|store| store.allows(tenant));
                 let store = store.ok_or_else(|| self.no_store(tenant, backend))?;
-                (store, store.layout.object(tenant, path)?)
+                let key = store.layout.object(tenant, path)?;
+                if let Some(max) = store.backend.max_key_bytes()
+                    && key.as_ref().len() > max
+                {
+                    let of_layout = key.as_ref().len().saturating_sub(path.len());
+                    let max = max.saturating_sub(of_layout);
+                    return Err(StorageError::NameTooLong { shown, max });
+                }
+                (store, key)
             }
         };
         Ok((store, Object { key, shown }))

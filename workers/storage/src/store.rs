@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Instant};
+use std::{error::Error, fmt, sync::Arc, time::Instant};
 
 use ffapi_domain::{
     Tenant,
@@ -52,6 +52,25 @@ impl fmt::Debug for Store {
 /// Schemes that mean something else.
 const RESERVED: [&str; 10] =
     [DEFAULT_BACKEND, JOB_SCHEME, "s3", "gs", "az", "file", "http", "https", "upload", "data"];
+
+/// What the client of object storage writes before the status of a failed response, whose type is private to
+/// it.
+const BEFORE_STATUS: &str = "status code: ";
+
+/// True if a store answered, and rejected this request: whatever is wrong with a name or its credentials,
+/// others can use the store.
+fn is_about_request(cause: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(cause);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        let status = text.split_once(BEFORE_STATUS).and_then(|(_, rest)| rest.get(..3));
+        if let Some(status) = status.and_then(|status| status.parse::<u16>().ok()) {
+            return (400..500).contains(&status) && ![408, 429].contains(&status);
+        }
+        cause = error.source();
+    }
+    false
+}
 
 impl Store {
     /// The local folder.
@@ -107,6 +126,9 @@ impl Store {
         let performed = Box::pin(performing).instrument(span.clone()).await;
         span.record("ffapi.outcome", metrics::outcome(performed.as_ref().err()));
         attempt.outcome = match &performed {
+            Err(StorageError::Unavailable(cause)) if is_about_request(&**cause) => {
+                Outcome::Answered
+            }
             Err(StorageError::Unavailable(_)) => Outcome::Failed,
             Err(StorageError::Interrupted(_) | StorageError::TooLarge { .. }) => Outcome::Unknown,
             Ok(_) | Err(_) => Outcome::Answered,
@@ -132,5 +154,56 @@ impl Store {
     pub(crate) async fn tenants(&self) -> Result<Vec<Tenant>, StorageError> {
         let folders = self.backend.folders(&self.layout.tenants()).await?;
         Ok(folders.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A store at a server that answers every request with this status.
+    async fn answering(status: u16) -> Store {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let _ = client.read(&mut [0; 4096]).await;
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                );
+                let _ = client.write_all(answer.as_bytes()).await;
+            }
+        });
+        let config = StoreConfig {
+            url: "s3://bucket".to_owned(),
+            endpoint: Some(endpoint),
+            access_key_id: Some("a".to_owned()),
+            secret_access_key: Some("b".to_owned()),
+            ..StoreConfig::default()
+        };
+        Store::open("media", &config, Layout::AsNamed, RetryPolicy::Request).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_a_store_that_is_away_is_not_asked_for_a_while() {
+        for (status, is_away) in
+            [(400, false), (403, false), (414, false), (429, true), (503, true)]
+        {
+            let store = answering(status).await;
+            for _ in 0..6 {
+                let asked = store.perform(Operation::Stat, store.backend.check()).await;
+                asked.unwrap_err();
+            }
+            let breaker = store.breaker.as_ref().unwrap();
+            let is_closed =
+                breaker.record(Outcome::Unknown).is_none() && breaker.admit("").await.is_ok();
+            assert_eq!(is_closed, !is_away, "{status}");
+        }
     }
 }
