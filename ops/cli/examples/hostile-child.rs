@@ -210,6 +210,13 @@ fn perform(channel: &Channel, attack: &str) {
             code: FailureCode::ScratchFull,
             message: "the disk is full".to_owned(),
         }),
+        // An attempt that ends for lack of space does not count.
+        "space" => {
+            for bytes in [1, u64::MAX] {
+                channel.say(&ChildMessage::Needs(Needs { charged: 1, bytes, folders: vec![] }));
+            }
+            thread::sleep(FOREVER);
+        }
         // More than a job with an output file ever reports.
         "result" => {
             let result = json!({ "notes": vec!["x".repeat(1_000); 2_000] });

@@ -80,6 +80,8 @@ impl AttemptContext {
         let mut disk_check = every(DISK_CHECK_INTERVAL);
         // The current stage, as the child reports it.
         let mut stage = "starting".to_owned();
+        // Whether it has said what it needs.
+        let mut has_begun = false;
         let mut child = ChildMeter::begin(spec.request.kind());
         loop {
             tokio::select! {
@@ -102,9 +104,7 @@ impl AttemptContext {
                         }
                     }
                     Ok(Some(ChildMessage::Needs(needs))) => {
-                        if needs.bytes > 0 {
-                            *scratch = Some(self.reserve_scratch(release, needs.bytes)?);
-                        }
+                        self.reserve_scratch(release, needs.bytes, &mut has_begun, scratch)?;
                         let granted = self.grant(release, spec, slot, needs, charged).await?;
                         if let Some(outcome) = granted {
                             return Ok(Watched::Stopped(outcome));
@@ -173,13 +173,28 @@ impl AttemptContext {
         }
     }
 
-    /// Reserves what the outputs will take of the scratch disk.
-    fn reserve_scratch(&self, release: &Release, bytes: u64) -> Result<Reservation, MediaError> {
+    /// Reserves what the outputs will take of the scratch disk, before the work begins.
+    fn reserve_scratch(
+        &self,
+        release: &Release,
+        bytes: u64,
+        has_begun: &mut bool,
+        scratch: &mut Option<Reservation>,
+    ) -> Result<(), MediaError> {
+        let is_late = std::mem::replace(has_begun, true);
+        match bytes {
+            0 => return Ok(()),
+            _ if is_late => return Err(late_estimate()),
+            _ => {}
+        }
         // No job may write more; and the estimate is the child's.
         let bytes = bytes.min(self.max_output_bytes);
         let reserved = self.scratch.reserve(release.job, bytes);
         let NotEnoughSpace { needed, free } = match reserved.map_err(|error| crashed(&error))? {
-            Ok(reservation) => return Ok(reservation),
+            Ok(reservation) => {
+                *scratch = Some(reservation);
+                return Ok(());
+            }
             Err(refused) => refused,
         };
         tracing::warn!(job = %release.job, needed, free, "the scratch disk has not enough space for a job");
@@ -292,6 +307,17 @@ fn stalled(timeout: Duration) -> MediaError {
 /// The failure of a child that sent what no intact one sends.
 fn broken(error: &ProtocolViolation) -> MediaError {
     MediaError { code: FailureCode::MediaCrashed, message: error.to_string() }
+}
+
+/// The failure of a child that asks for space after its work began: an attempt that ends because the disk has
+/// not enough does not count.
+fn late_estimate() -> MediaError {
+    MediaError {
+        code: FailureCode::MediaCrashed,
+        message:
+            "the media process broke its protocol: it asked for disk space after its work began"
+                .to_owned(),
+    }
 }
 
 /// The failure of a child that finished charged work without asking for a reservation.

@@ -68,6 +68,7 @@ async fn nothing_from_a_compromised_child_is_trusted() {
         ("unlinked", "unsupported"),
         ("renamed", "unsupported"),
         ("code", "media_crashed"),
+        ("space", "media_crashed"),
         ("result", "media_crashed"),
         ("empties", "media_crashed"),
         ("folders", "media_crashed"),
