@@ -2,7 +2,7 @@
 
 use poem::{Request, http::Method};
 
-use crate::{metrics::Limit, playback};
+use crate::{guard::is_by_token_alone, metrics::Limit, playback};
 
 /// An hourly limit of an account, as a multiple of the requests per hour of its tier.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,9 +21,14 @@ const POLLS: HourlyLimit = HourlyLimit { name: "polls", factor: 50, metric: Limi
 const DOWNLOADS: HourlyLimit =
     HourlyLimit { name: "downloads", factor: 100, metric: Limit::Downloads };
 
+/// What a page does with URLs that need no key: uploads, lists of outputs, streams of events.
+const BY_URL: HourlyLimit = HourlyLimit { name: "by-url", factor: 10, metric: Limit::ByUrl };
+
 impl HourlyLimit {
     pub(crate) fn of(request: &Request) -> Self {
-        Self::of_operation(request.method(), playback::path(request))
+        let limit = Self::of_operation(request.method(), playback::path(request));
+        // A URL with a token may be public: its holders leave the account's requests to its keys.
+        if is_by_token_alone(request) && limit == REQUESTS { BY_URL } else { limit }
     }
 
     fn of_operation(method: &Method, path: &str) -> Self {
@@ -31,7 +36,7 @@ impl HourlyLimit {
         let path = path.strip_prefix("/api/v1").unwrap_or_default();
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match segments.as_slice() {
-            ["jobs", _, "outputs", name, ..] if !name.is_empty() => DOWNLOADS,
+            ["jobs", _, "outputs", name, ..] if is_read && !name.is_empty() => DOWNLOADS,
             ["jobs" | "batch", _] | ["jobs" | "batch", _, "events"] | ["me"] if is_read => POLLS,
             _ => REQUESTS,
         }
@@ -55,7 +60,7 @@ mod tests {
             (Method::GET, "/api/v1/jobs/job_1/outputs", REQUESTS),
             (Method::GET, "/api/v1/jobs/job_1/outputs/", REQUESTS),
             (Method::GET, "/api/v1/jobs/job_1/outputs/hls/master.m3u8", DOWNLOADS),
-            (Method::DELETE, "/api/v1/jobs/job_1/outputs/a.mp4", DOWNLOADS),
+            (Method::DELETE, "/api/v1/jobs/job_1/outputs/a.mp4", REQUESTS),
             (Method::GET, "/other/api/v1/me", REQUESTS),
         ] {
             assert_eq!(HourlyLimit::of_operation(&method, path), expected, "{path}");

@@ -11,6 +11,8 @@ pub(crate) enum Limit {
     Polls,
     /// Downloads of an account per hour.
     Downloads,
+    /// Requests to an account by URLs with a token, per hour.
+    ByUrl,
     /// Requests of an account to one endpoint per hour.
     Endpoint,
     /// Requests without valid credentials from an address.
@@ -24,10 +26,11 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Requests,
         Self::Polls,
         Self::Downloads,
+        Self::ByUrl,
         Self::Endpoint,
         Self::Anonymous,
         Self::MediaMinutes,
@@ -39,6 +42,7 @@ impl Limit {
         match self {
             Self::Requests => "requests",
             Self::Polls => "polls",
+            Self::ByUrl => "by_url",
             Self::Downloads => "downloads",
             Self::Endpoint => "endpoint",
             Self::Anonymous => "anonymous",
