@@ -163,6 +163,38 @@ mod tests {
         assert!(missing.is_empty(), "add to details.json: {missing:#?}");
     }
 
+    /// Whether a value is of a type of JSON Schema.
+    fn is_of(value: &Value, wanted: &Value) -> bool {
+        match wanted {
+            Value::Array(types) => types.iter().any(|wanted| is_of(value, wanted)),
+            Value::String(name) => match name.as_str() {
+                "integer" => value.is_u64() || value.is_i64(),
+                "number" => value.is_number(),
+                "string" => value.is_string(),
+                "boolean" => value.is_boolean(),
+                "array" => value.is_array(),
+                "object" => value.is_object(),
+                _ => value.is_null(),
+            },
+            _ => true,
+        }
+    }
+
+    #[test]
+    fn every_example_is_of_the_type_of_its_property() {
+        let document = document();
+        let mut wrong = Vec::new();
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            for (field, property) in properties(schema) {
+                let examples = property["examples"].as_array().into_iter().flatten();
+                if !examples.into_iter().all(|example| is_of(example, &property["type"])) {
+                    wrong.push(format!("{name}.{field}: {}", property["examples"]));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "change in details.json: {wrong:#?}");
+    }
+
     #[test]
     fn every_parameter_and_json_body_has_an_example() {
         let document = document();

@@ -3381,6 +3381,13 @@ export interface components {
              */
             uploads: number;
         };
+        /** ComponentHealth */
+        ComponentHealth: {
+            /** @description Whether it answers. */
+            status: components["schemas"]["ComponentStatus"];
+        };
+        /** @enum {string} */
+        ComponentStatus: "ok" | "down";
         /**
          * Concat
          * @description Appends other files, fitted to the size, frame rate and audio format so far.
@@ -3875,6 +3882,16 @@ export interface components {
          */
         DeliveryWaitReason: "webhook_disabled" | "earlier_delivery" | "webhook_paused" | "next_attempt" | "sender";
         /**
+         * DetailedHealth
+         * @description The health of the service.
+         */
+        DetailedHealth: {
+            /** @description The health of each component. */
+            components: components["schemas"]["HealthComponents"];
+            /** @description The health of the whole service. */
+            status: components["schemas"]["Overall"];
+        };
+        /**
          * Diff
          * @description The differences between two jobs.
          */
@@ -3926,6 +3943,25 @@ export interface components {
              * @example 498210
              */
             with: Record<string, never> | unknown[] | string | number | boolean | null;
+        };
+        /**
+         * Durability
+         * @description An event is acknowledged once a majority of the replicas has it. Each has fsynced it by then if its server
+         *     runs with `sync_interval: always`, as in every configuration that is shipped.
+         */
+        Durability: {
+            /**
+             * Format: uint64
+             * @description Those of them that have all of it.
+             * @example 3
+             */
+            current_replicas: number;
+            /**
+             * Format: uint64
+             * @description Servers that store the log.
+             * @example 3
+             */
+            replicas: number;
         };
         /**
          * EqParams
@@ -4069,6 +4105,34 @@ export interface components {
              * @enum {string}
              */
             prefer: "cpu" | "vaapi" | "nvenc" | "qsv";
+        };
+        /** HealthComponents */
+        HealthComponents: {
+            /** @description Whether a conductor answers, which releases jobs to workers. */
+            conductor: components["schemas"]["ComponentHealth"];
+            /** @description Postgres. */
+            database: components["schemas"]["ComponentHealth"];
+            /** @description The event log, in NATS. */
+            log: components["schemas"]["LogHealth"];
+            /**
+             * @description The read models by name; empty if the database does not answer.
+             * @example {
+             *       "job_list": {
+             *         "lag": 0,
+             *         "lag_seconds": 0,
+             *         "parked": 0,
+             *         "position": 4711,
+             *         "state": "running"
+             *       }
+             *     }
+             */
+            projections: {
+                [key: string]: components["schemas"]["ReadModelHealth"];
+            };
+            /** @description The stores of the deployment. */
+            storage: components["schemas"]["StorageHealth"];
+            /** @description The workers that sent a heartbeat lately. */
+            workers: components["schemas"]["WorkersHealth"];
         };
         /** @description An input: `upload_…`, `local://path`, a bare path, `https://…`, or an output of another job. */
         InputLocation: string | components["schemas"]["JobOutput"];
@@ -5183,6 +5247,27 @@ export interface components {
             self: string;
         };
         /**
+         * LogHealth
+         * @description The event log, in NATS.
+         */
+        LogHealth: {
+            /** @description How safe an acknowledged event is; null if the log does not answer. */
+            durability?: components["schemas"]["Durability"];
+            /**
+             * Format: uint64
+             * @description Sequence of the newest event; null if the log does not answer.
+             * @example 4711
+             */
+            last_sequence?: number;
+            /**
+             * @description The version of the server at the start of this process.
+             * @example 2.15.1
+             */
+            server: string;
+            /** @description Whether it answers. */
+            status: components["schemas"]["ComponentStatus"];
+        };
+        /**
          * LogPage
          * @description A page of log lines.
          */
@@ -5558,6 +5643,12 @@ export interface components {
         /** @description An output: `local://path`, a bare path, or URLs that the client signed, at which the files are put. */
         OutputLocation: string | components["schemas"]["PutOutput"] | components["schemas"]["PutTemplateOutput"];
         /**
+         * @description `degraded`: everything works, but read models skipped messages of some resources, or the log has fewer
+         *     current replicas than it should have. `unhealthy`: a component does not work.
+         * @enum {string}
+         */
+        Overall: "ok" | "degraded" | "unhealthy";
+        /**
          * @description What to do if the output already exists.
          * @enum {string}
          */
@@ -5796,7 +5887,7 @@ export interface components {
             /**
              * Format: uint64
              * @description Index of the input.
-             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             * @example 0
              */
             input: number;
             /**
@@ -5849,7 +5940,7 @@ export interface components {
             /**
              * Format: uint64
              * @description Index of the input; 0 is the job's own.
-             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             * @example 0
              */
             input: number;
             /**
@@ -5928,7 +6019,7 @@ export interface components {
             /**
              * Format: uint64
              * @description Index of the input.
-             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             * @example 1
              */
             input: number;
             /**
@@ -6021,7 +6112,7 @@ export interface components {
             /**
              * Format: uint64
              * @description Bits per second at most.
-             * @example 4M
+             * @example 4000000
              */
             max_bitrate?: number;
             /**
@@ -6123,7 +6214,7 @@ export interface components {
             /**
              * Format: uint64
              * @description Index of the input.
-             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             * @example 0
              */
             input: number;
             /**
@@ -6159,7 +6250,7 @@ export interface components {
             /**
              * Format: uint64
              * @description Index of the input; 0 is the job's own.
-             * @example upload_01a22c3a0a747680a45c3dd1adc2d1df
+             * @example 0
              */
             input: number;
             /**
@@ -6915,6 +7006,45 @@ export interface components {
             waiting: number;
         };
         /**
+         * ReadModelHealth
+         * @description How far a read model has followed the log.
+         */
+        ReadModelHealth: {
+            /**
+             * Format: uint64
+             * @description Messages that it has not applied yet; null if the log does not answer, or the read model is built on
+             *     demand.
+             * @example 0
+             */
+            lag?: number;
+            /**
+             * Format: double
+             * @description Seconds since the oldest of those messages was stored; null where `lag` is.
+             * @example 0
+             */
+            lag_seconds?: number;
+            /**
+             * Format: uint64
+             * @description Messages that could not be applied, and were skipped.
+             * @example 0
+             */
+            parked: number;
+            /**
+             * Format: uint64
+             * @description Sequence of the last message that it applied.
+             * @example 4711
+             */
+            position: number;
+            /** @description Whether it is up to date. */
+            state: components["schemas"]["ReadModelState"];
+        };
+        /**
+         * @description `behind`: over 10,000 messages or 10 seconds. `parked`: it skipped messages that it could not apply; all
+         *     other resources are up to date.
+         * @enum {string}
+         */
+        ReadModelState: "running" | "parked" | "behind";
+        /**
          * Redrive
          * @description The dead letters to retry: by id, or all with one error code.
          */
@@ -7113,6 +7243,21 @@ export interface components {
              */
             version: string;
         };
+        /** StorageHealth */
+        StorageHealth: {
+            /** @description `down` if a store cannot be used. */
+            status: components["schemas"]["ComponentStatus"];
+            /**
+             * @description The stores by name.
+             * @example {
+             *       "archive": "ok",
+             *       "local": "ok"
+             *     }
+             */
+            stores: {
+                [key: string]: components["schemas"]["ComponentStatus"];
+            };
+        };
         /**
          * StorageStats
          * @description Where objects are.
@@ -7198,9 +7343,13 @@ export interface components {
              * @description The captions.
              * @example [
              *       {
-             *         "input": "subtitles/talk.en.srt",
              *         "language": "en",
-             *         "name": "English"
+             *         "sidecar": false,
+             *         "source": {
+             *           "edits": [],
+             *           "input": 1,
+             *           "stream": 0
+             *         }
              *       }
              *     ]
              */
@@ -8595,6 +8744,17 @@ export interface components {
              * @example 8
              */
             slots: number;
+        };
+        /** WorkersHealth */
+        WorkersHealth: {
+            /**
+             * Format: uint64
+             * @description Number of workers.
+             * @example 2
+             */
+            count: number;
+            /** @description `down` if there is none. */
+            status: components["schemas"]["ComponentStatus"];
         };
     };
     responses: {
@@ -10800,13 +10960,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The result */
+            /** @description All components work */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json; charset=utf-8": components["schemas"]["DetailedHealth"];
                 };
             };
             400: components["responses"]["Malformed"];
@@ -10815,13 +10975,13 @@ export interface operations {
             410: components["responses"]["Gone"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
-            /** @description A component is down */
+            /** @description A component does not work */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json; charset=utf-8": components["schemas"]["DetailedHealth"];
                 };
             };
             /** @description Any other problem */

@@ -274,6 +274,9 @@ class CleanupResult(TypedDict):
     """
 
 
+ComponentStatus: TypeAlias = Literal["ok", "down"]
+
+
 class Cost(TypedDict):
     """
     An amount of money.
@@ -357,6 +360,22 @@ Difference = TypedDict(
         "with": dict[str, Any] | list[Any] | str | float | bool | None,
     },
 )
+
+
+class Durability(TypedDict):
+    """
+    An event is acknowledged once a majority of the replicas has it. Each has fsynced it by then if its server
+    runs with `sync_interval: always`, as in every configuration that is shipped.
+    """
+
+    current_replicas: int
+    """
+    Those of them that have all of it.
+    """
+    replicas: int
+    """
+    Servers that store the log.
+    """
 
 
 class EqParams(TypedDict):
@@ -853,6 +872,29 @@ class Links(TypedDict):
     """
 
 
+class LogHealth(TypedDict):
+    """
+    The event log, in NATS.
+    """
+
+    durability: NotRequired[Durability]
+    """
+    How safe an acknowledged event is; null if the log does not answer.
+    """
+    last_sequence: NotRequired[int]
+    """
+    Sequence of the newest event; null if the log does not answer.
+    """
+    server: str
+    """
+    The version of the server at the start of this process.
+    """
+    status: ComponentStatus
+    """
+    Whether it answers.
+    """
+
+
 class LogPage(TypedDict):
     """
     A page of log lines.
@@ -968,6 +1010,13 @@ class OutputList(TypedDict):
     """
     Value of `cursor` that requests the next page; absent on the last page.
     """
+
+
+Overall: TypeAlias = Literal["ok", "degraded", "unhealthy"]
+"""
+`degraded`: everything works, but read models skipped messages of some resources, or the log has fewer
+current replicas than it should have. `unhealthy`: a component does not work.
+"""
 
 
 Overwrite: TypeAlias = Literal["fail", "replace"]
@@ -1480,6 +1529,13 @@ class QueuedStats(TypedDict):
     """
 
 
+ReadModelState: TypeAlias = Literal["running", "parked", "behind"]
+"""
+`behind`: over 10,000 messages or 10 seconds. `parked`: it skipped messages that it could not apply; all
+other resources are up to date.
+"""
+
+
 class Redrive(TypedDict):
     """
     The dead letters to retry: by id, or all with one error code.
@@ -1612,6 +1668,17 @@ class Status(TypedDict):
     version: str
     """
     Version of ffapi that the process runs.
+    """
+
+
+class StorageHealth(TypedDict):
+    status: ComponentStatus
+    """
+    `down` if a store cannot be used.
+    """
+    stores: dict[str, ComponentStatus]
+    """
+    The stores by name.
     """
 
 
@@ -2217,6 +2284,17 @@ class WorkerStats(TypedDict):
     """
 
 
+class WorkersHealth(TypedDict):
+    count: int
+    """
+    Number of workers.
+    """
+    status: ComponentStatus
+    """
+    `down` if there is none.
+    """
+
+
 class Account(TypedDict):
     """
     A tenant's account: tier, limits and usage.
@@ -2432,6 +2510,13 @@ class Caller(TypedDict):
     scopes: list[str]
     """
     What the key may do.
+    """
+
+
+class ComponentHealth(TypedDict):
+    status: ComponentStatus
+    """
+    Whether it answers.
     """
 
 
@@ -2895,6 +2980,34 @@ class Queue(TypedDict):
     waiting: list[Waiting]
     """
     The waiting jobs, the next one first.
+    """
+
+
+class ReadModelHealth(TypedDict):
+    """
+    How far a read model has followed the log.
+    """
+
+    lag: NotRequired[int]
+    """
+    Messages that it has not applied yet; null if the log does not answer, or the read model is built on
+    demand.
+    """
+    lag_seconds: NotRequired[float]
+    """
+    Seconds since the oldest of those messages was stored; null where `lag` is.
+    """
+    parked: int
+    """
+    Messages that could not be applied, and were skipped.
+    """
+    position: int
+    """
+    Sequence of the last message that it applied.
+    """
+    state: ReadModelState
+    """
+    Whether it is up to date.
     """
 
 
@@ -3617,6 +3730,33 @@ class DeliveryPage(TypedDict):
     """
 
 
+class HealthComponents(TypedDict):
+    conductor: ComponentHealth
+    """
+    Whether a conductor answers, which releases jobs to workers.
+    """
+    database: ComponentHealth
+    """
+    Postgres.
+    """
+    log: LogHealth
+    """
+    The event log, in NATS.
+    """
+    projections: dict[str, ReadModelHealth]
+    """
+    The read models by name; empty if the database does not answer.
+    """
+    storage: StorageHealth
+    """
+    The stores of the deployment.
+    """
+    workers: WorkersHealth
+    """
+    The workers that sent a heartbeat lately.
+    """
+
+
 class JobPage(TypedDict):
     """
     A page of jobs.
@@ -3769,6 +3909,21 @@ class PlanSubtitles(TypedDict):
     source: PlanCues
     """
     Where they come from.
+    """
+
+
+class DetailedHealth(TypedDict):
+    """
+    The health of the service.
+    """
+
+    components: HealthComponents
+    """
+    The health of each component.
+    """
+    status: Overall
+    """
+    The health of the whole service.
     """
 
 
