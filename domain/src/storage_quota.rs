@@ -48,7 +48,8 @@ pub enum StorageQuotaEvent {
 /// A command for a tenant's storage.
 #[derive(Debug, Clone)]
 pub enum StorageQuotaCommand {
-    /// Hold storage space. A second hold for the same id replaces the first.
+    /// Hold storage space. A second hold for the same id replaces the first, and is as large at least, even
+    /// if the account is full: something may have been stored under the first.
     Hold {
         /// The id of an upload or a job.
         thing: String,
@@ -150,15 +151,17 @@ impl Decider for StorageQuota {
     ) -> Result<Vec<StorageQuotaEvent>, StorageQuotaRejection> {
         match command {
             StorageQuotaCommand::Hold { thing, least, most, until, limit } => {
-                let taken = state.taken().saturating_sub(state.held(&thing));
-                let free = limit.saturating_sub(taken);
+                let held = state.held(&thing);
+                let taken = state.taken().saturating_sub(held);
+                let free = limit.saturating_sub(taken).max(held);
                 if free < least {
                     return Err(StorageQuotaRejection::Full { limit, taken, wanted: least });
                 }
                 if state.held.len() >= max_held(&thing) && !state.held.contains_key(&thing) {
                     return Err(StorageQuotaRejection::Busy);
                 }
-                Ok(vec![StorageQuotaEvent::Held { thing, bytes: free.min(most).max(least), until }])
+                let bytes = free.min(most).max(least).max(held);
+                Ok(vec![StorageQuotaEvent::Held { thing, bytes, until }])
             }
             StorageQuotaCommand::Extend { holds, until } => {
                 let held = |(thing, bytes)| StorageQuotaEvent::Held { thing, bytes, until };
@@ -263,6 +266,19 @@ mod tests {
         let released = StorageQuotaEvent::Released { thing: "a".to_owned() };
         given::<StorageQuota>([held("a", 60)]).when(release()).then([released.clone()]);
         given::<StorageQuota>([held("a", 60), released]).when(release()).then_nothing();
+    }
+
+    #[test]
+    fn a_hold_may_be_repeated_in_a_full_account_unless_it_has_ended() {
+        let full_account = || vec![held("a", 60), counted(90, 5, &[])];
+        given::<StorageQuota>(full_account()).when(hold("a", 60, 60)).then([held("a", 60)]);
+        given::<StorageQuota>(full_account()).when(hold("a", 1, 70)).then([held("a", 60)]);
+        given::<StorageQuota>(full_account()).when(hold("a", 9, 10)).then([held("a", 60)]);
+        given::<StorageQuota>(full_account()).when(hold("a", 61, 61)).then_rejected(&full(90, 61));
+        let ended = StorageQuotaEvent::Released { thing: "a".to_owned() };
+        given::<StorageQuota>(full_account().into_iter().chain([ended]))
+            .when(hold("a", 60, 60))
+            .then_rejected(&full(90, 60));
     }
 
     #[test]
