@@ -25,6 +25,8 @@ pub struct PartialUpload {
     pub description: Bytes,
     /// Size of each part in bytes, from the first one on without a gap.
     parts: Vec<u64>,
+    /// Names of parts that do not follow.
+    strays: Vec<String>,
 }
 
 impl PartialUpload {
@@ -62,18 +64,21 @@ fn part_name(offset: u64) -> String {
     format!("{offset:0OFFSET_DIGITS$}")
 }
 
-/// The sizes of the parts that follow each other from offset 0 on.
-fn contiguous(mut entries: Vec<Entry>) -> Vec<u64> {
+/// The sizes of the parts that follow each other from offset 0 on, and the names of all others.
+fn contiguous(mut entries: Vec<Entry>) -> (Vec<u64>, Vec<String>) {
+    entries.retain(|entry| entry.name.len() == OFFSET_DIGITS);
     entries.sort_by(|one, other| one.name.cmp(&other.name));
-    let mut parts = Vec::new();
+    let (mut parts, mut strays) = (Vec::new(), Vec::new());
     let mut end = 0_u64;
     for entry in entries {
-        if entry.name.len() == OFFSET_DIGITS && entry.name.parse() == Ok(end) && entry.size > 0 {
+        if entry.name.parse() == Ok(end) && entry.size > 0 {
             end = end.saturating_add(entry.size);
             parts.push(entry.size);
+        } else {
+            strays.push(entry.name);
         }
     }
-    parts
+    (parts, strays)
 }
 
 impl TenantStorage {
@@ -117,7 +122,8 @@ impl TenantStorage {
     pub async fn partial(&self, id: UploadId) -> Result<Option<PartialUpload>, StorageError> {
         let Some(description) = self.partial_description(id).await? else { return Ok(None) };
         let entries = self.own_store().backend.entries(&self.partial_prefix(id)).await?;
-        Ok(Some(PartialUpload { description, parts: contiguous(entries) }))
+        let (parts, strays) = contiguous(entries);
+        Ok(Some(PartialUpload { description, parts, strays }))
     }
 
     /// Stores a part. A part at the same offset is replaced.
@@ -152,6 +158,22 @@ impl TenantStorage {
     pub async fn remove_part(&self, id: UploadId, offset: u64) -> Result<(), StorageError> {
         let part = object(&self.partial_prefix(id), &part_name(offset));
         self.own_store().backend.remove(&part).await
+    }
+
+    /// Deletes the parts that did not follow the others when the upload was read: requests that were
+    /// superseded while they stored them have left them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn remove_strays(
+        &self,
+        id: UploadId,
+        upload: &PartialUpload,
+    ) -> Result<(), StorageError> {
+        for name in &upload.strays {
+            self.own_store().backend.remove(&object(&self.partial_prefix(id), name)).await?;
+        }
+        Ok(())
     }
 
     /// The bytes of an upload in parts.
@@ -221,6 +243,6 @@ mod tests {
         let mut entries: Vec<Entry> =
             parts.into_iter().map(|(offset, size)| entry(part_name(offset), size)).collect();
         entries.push(entry(DESCRIPTION.to_owned(), 100));
-        assert_eq!(contiguous(entries), [5, 10, 1]);
+        assert_eq!(contiguous(entries), (vec![5, 10, 1], vec![part_name(17)]));
     }
 }

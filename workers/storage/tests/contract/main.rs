@@ -18,6 +18,7 @@ async fn keeps_every_guarantee(storage: &Storage) {
     uploads::a_too_large_or_interrupted_upload_leaves_nothing(next()).await;
     uploads::an_upload_moves_to_another_id(next()).await;
     uploads::old_uploads_are_listed(next()).await;
+    uploads::parts_that_do_not_follow_are_removed_by_the_next_request(next()).await;
     outputs::a_staged_file_is_invisible_until_it_is_published(next()).await;
     outputs::publishing_is_idempotent(next()).await;
     outputs::another_object_is_kept_unless_overwriting_is_requested(next()).await;

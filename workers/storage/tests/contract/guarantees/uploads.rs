@@ -6,7 +6,7 @@ use std::{
 use bytes::Bytes;
 use ffapi_domain::location::Location;
 use ffapi_storage::StorageError;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::{Store, upload};
@@ -53,6 +53,20 @@ pub(crate) async fn old_uploads_are_listed(store: Store) {
     let (earlier, later) = (Duration::from_mins(1), Duration::from_mins(1));
     assert_eq!(uploads_of(&store, SystemTime::now() - earlier).await, []);
     assert_eq!(uploads_of(&store, SystemTime::now() + later).await, [upload(1)]);
+}
+
+pub(crate) async fn parts_that_do_not_follow_are_removed_by_the_next_request(store: Store) {
+    let (id, storage) = (upload(1), &store.storage);
+    storage.begin_partial(id, Bytes::from_static(b"description")).await.unwrap();
+    for (offset, part) in [(0, "first"), (5, "second"), (7, "stray")] {
+        storage.append_partial(id, offset, part.into()).await.unwrap();
+    }
+    let partial = storage.partial(id).await.unwrap().unwrap();
+    storage.remove_strays(id, &partial).await.unwrap();
+    assert!(storage.read_part(id, 7).await.is_err());
+    let partial = storage.partial(id).await.unwrap().unwrap();
+    let bytes: Vec<Bytes> = storage.read_partial(id, &partial).try_collect().await.unwrap();
+    assert_eq!(bytes.concat(), b"firstsecond");
 }
 
 async fn uploads_of(store: &Store, before: SystemTime) -> Vec<ffapi_domain::UploadId> {
