@@ -65,6 +65,7 @@ mod text_validation;
 mod tokens;
 mod traces;
 mod transport;
+mod tus_client;
 mod unreadable_events;
 mod uploads;
 mod usage;

@@ -1,6 +1,6 @@
 //! Uploads by tus: an interrupted client continues where it was, at any gateway.
 
-use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,87 +11,9 @@ use crate::{
     fleet::Fleet,
     keys,
     polling::until,
-    stack::{Stack, bunny, http, quick},
+    stack::{Stack, http, quick},
+    tus_client::{BYTES, Client, client, id, media},
 };
-
-const BYTES: &str = "application/offset+octet-stream";
-
-/// A client of tus at one gateway.
-struct Client<'a> {
-    url: &'a str,
-    key: &'a str,
-}
-
-/// What it is answered.
-#[derive(Debug)]
-struct Answered {
-    status: u16,
-    headers: HeaderMap,
-    #[expect(dead_code, reason = "only in the output of failed tests")]
-    body: String,
-}
-
-impl Answered {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    fn offset(&self) -> usize {
-        self.header("upload-offset").parse().ok().unwrap_or_else(|| unreachable!("{self:?}"))
-    }
-}
-
-impl Client<'_> {
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        http()
-            .request(method, format!("{}{path}", self.url))
-            .header("x-api-key", self.key)
-            .header("tus-resumable", "1.0.0")
-    }
-
-    async fn send(&self, request: RequestBuilder) -> Answered {
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        Answered { status, headers, body: answer.text().await.unwrap() }
-    }
-
-    /// Begins an upload with these headers; returns its path.
-    async fn create(&self, headers: &[(&str, &str)]) -> String {
-        let mut request = self.request(Method::POST, "/api/v1/uploads");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let created = self.send(request).await;
-        assert_eq!(created.status, 201, "{created:?}");
-        assert_eq!(created.header("tus-resumable"), "1.0.0");
-        created.header("location").to_owned()
-    }
-
-    fn patch(&self, path: &str, offset: usize, bytes: &[u8]) -> RequestBuilder {
-        let request = self.request(Method::PATCH, path).header("content-type", BYTES);
-        request.header("upload-offset", offset.to_string()).body(bytes.to_vec())
-    }
-
-    async fn append(&self, path: &str, offset: usize, bytes: &[u8]) -> Answered {
-        self.send(self.patch(path, offset, bytes)).await
-    }
-
-    async fn head(&self, path: &str) -> Answered {
-        self.send(self.request(Method::HEAD, path)).await
-    }
-}
-
-fn client(stack: &Stack) -> Client<'_> {
-    Client { url: &stack.url, key: &stack.key }
-}
-
-fn id(path: &str) -> &str {
-    path.rsplit('/').next().unwrap()
-}
-
-fn media() -> Vec<u8> {
-    std::fs::read(bunny()).unwrap()
-}
 
 #[tokio::test]
 async fn an_upload_in_pieces_is_the_file_and_a_jobs_input() {
