@@ -1,6 +1,6 @@
 use std::{fmt::Display, str::FromStr};
 
-use ffapi_domain::Tenant;
+use ffapi_domain::{Tenant, UploadId};
 use ffapi_nats::{Idempotency, LogError, Reservation, Reserved};
 
 use crate::metrics;
@@ -48,8 +48,14 @@ impl Key {
     }
 
     /// The same key with a fingerprint, once that is known.
-    pub(crate) fn with_fingerprint(self, fingerprint: String) -> Self {
-        Self { fingerprint, ..self }
+    pub(crate) fn with_fingerprint(&self, fingerprint: String) -> Self {
+        Self { route: self.route, text: self.text.clone(), fingerprint }
+    }
+
+    /// The key that the requests which complete an upload share, so that only bytes of one fingerprint
+    /// become it.
+    pub(crate) fn of_upload(id: UploadId, fingerprint: String) -> Self {
+        Self { route: "/uploads/:id", text: id.to_string(), fingerprint }
     }
 
     /// The id that an earlier request reserved the key for, if any. Looked up before anything is

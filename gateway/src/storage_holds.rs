@@ -44,7 +44,8 @@ pub(crate) struct StorageHold {
     holds: Arc<StorageHolds>,
     tenant: Tenant,
     caller: Caller,
-    id: UploadId,
+    /// The upload.
+    pub(crate) id: UploadId,
     settled: bool,
     /// The number of bytes held.
     pub(crate) bytes: u64,

@@ -29,7 +29,8 @@ use uuid::Uuid;
 use self::{
     incoming::{FileBody, StatedSize},
     list::{UploadPage, UploadQuery},
-    receive::{IncomingFile, Received, Uploader, receive},
+    receive::{IncomingFile, Received, Uploader, receive_held},
+    reserve::Identity,
     show::UploadBody,
 };
 use crate::{
@@ -105,8 +106,12 @@ impl Uploads {
         let hold = gateway.storage_holds.hold(&principal.tenant, &caller, id, need).await;
         let hold = hold.map_err(Problem::from)?;
         let uploader = Uploader::new(principal, request, caller);
-        let file = IncomingFile { id, name, key, announced, bytes };
-        let received = uncancelled(receive(Arc::clone(&gateway), uploader, file, hold)).await;
+        let identity = match key {
+            Some(key) => Identity::OfKey(id, key),
+            None => Identity::New(id),
+        };
+        let file = IncomingFile { identity, name, announced, max: hold.bytes, bytes };
+        let received = uncancelled(receive_held(Arc::clone(&gateway), uploader, file, hold)).await;
         let Received { id, handled, replayed } = received.map_err(|problem| match &ticket {
             Some(_) if problem.is_about_header("Idempotency-Key") => {
                 let detail = "this URL was used for another file; it is for one file";

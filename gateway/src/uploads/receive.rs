@@ -3,22 +3,26 @@
 
 use std::sync::Arc;
 
-use ffapi_commands::{Caller, CommandOutcome};
+use ffapi_commands::{Caller, CommandOutcome, HandleError};
 use ffapi_domain::{
-    Personal, Tenant, UploadId,
-    upload::{Upload, UploadCommand},
+    Personal, UploadId,
+    upload::{Upload, UploadCommand, UploadState},
 };
 use ffapi_nats::failpoint;
 use ffapi_storage::StorageError;
 use poem::Request;
 use serde_json::Value;
+use uuid::Uuid;
 
-use super::{inspect, reserve};
+use super::{
+    inspect,
+    reserve::{Identity, Reserved, StoredFile, reserve},
+    stored,
+};
 use crate::{
     audit_notes::AuditRecord,
     auth::Principal,
     content_sniffing::{self, Chunks},
-    idempotency::Key,
     metrics::{self, UploadOutcome},
     problem::{Kind, Problem},
     scanner::{OnFailure, Scan, ScannerConfig, Verdict},
@@ -39,10 +43,6 @@ impl Uploader {
         Self { principal: principal.clone(), caller, record }
     }
 
-    pub(super) fn tenant(&self) -> &Tenant {
-        &self.principal.tenant
-    }
-
     pub(super) const fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -50,11 +50,12 @@ impl Uploader {
 
 /// A file that is being uploaded.
 pub(super) struct IncomingFile {
-    pub(super) id: UploadId,
+    pub(super) identity: Identity,
     pub(super) name: Option<String>,
-    pub(super) key: Option<Key>,
     /// Its `Content-Length`.
     pub(super) announced: Option<u64>,
+    /// Bytes that it may have.
+    pub(super) max: u64,
     pub(super) bytes: Chunks,
 }
 
@@ -67,44 +68,56 @@ pub(super) struct Received {
 }
 
 /// Stores, inspects and records a file, and releases the storage hold if it was not needed.
-pub(super) async fn receive(
+pub(super) async fn receive_held(
     gateway: Arc<Gateway>,
     uploader: Uploader,
     file: IncomingFile,
     hold: StorageHold,
 ) -> Result<Received, Problem> {
-    let id = file.id;
-    let stored = store(&gateway, &uploader, file, hold.bytes).await;
+    let received = receive(gateway, uploader, file).await?;
+    // A file under its own id is counted from the log; in any other case the hold is released.
+    if received.id == hold.id {
+        hold.settle();
+    }
+    Ok(received)
+}
+
+/// Stores, inspects and records a file.
+pub(super) async fn receive(
+    gateway: Arc<Gateway>,
+    uploader: Uploader,
+    file: IncomingFile,
+) -> Result<Received, Problem> {
+    let stored = store(&gateway, &uploader, file).await;
     metrics::uploaded(match &stored {
         Ok(received) if received.replayed => UploadOutcome::Replayed,
         Ok(_) => UploadOutcome::Accepted,
         Err(problem) if problem.kind().status() < 500 => UploadOutcome::Rejected,
         Err(_) => UploadOutcome::Failed,
     });
-    let received = stored?;
-    // A file under its own id is counted from the log; in any other case the hold is released.
-    if received.id == id {
-        hold.settle();
-    }
-    Ok(received)
+    stored
 }
 
-/// Stores, inspects and records a file of up to `max_bytes` bytes.
+/// Stores, inspects and records a file. A failure deletes what was stored for this request, and nothing
+/// else.
 async fn store(
     gateway: &Gateway,
     uploader: &Uploader,
     file: IncomingFile,
-    max_bytes: u64,
 ) -> Result<Received, Problem> {
-    let IncomingFile { mut id, name, key, announced, bytes } = file;
+    let IncomingFile { identity, name, announced, max, bytes } = file;
     let Uploader { principal, caller, record } = uploader;
+    let id = match &identity {
+        Identity::New(id) | Identity::OfKey(id, _) => *id,
+        Identity::OfParts(_) => UploadId::from_uuid(Uuid::now_v7()),
+    };
     let scan = Scan::default();
     let mut bytes = match &gateway.scanner {
         Some(config) => scan.tee(config, bytes),
         None => bytes,
     };
     let storage = gateway.storage.of(&principal.tenant);
-    let stored = storage.receive(id, &mut bytes, max_bytes).await;
+    let stored = storage.receive(id, &mut bytes, max).await;
     if matches!(stored, Err(StorageError::TooLarge { .. })) {
         content_sniffing::drain(bytes).await;
     }
@@ -136,13 +149,9 @@ async fn store(
             return Err(problem);
         }
     };
-    let mut replayed = false;
-    if let Some(key) = key {
-        let fingerprint = format!("{} {}", stored.sha256, name.as_deref().unwrap_or_default());
-        let key = key.with_fingerprint(fingerprint);
-        let reserved = reserve::reserve(gateway, principal, &storage, key, id).await?;
-        (id, replayed) = (reserved.id, reserved.replayed);
-    }
+    let fingerprint = format!("{} {}", stored.sha256, name.as_deref().unwrap_or_default());
+    let file = StoredFile { id, storage: &storage, fingerprint };
+    let Reserved { id, replayed } = reserve(gateway, principal, &file, identity).await?;
     if let Some(problem) = gateway.has_closed(&principal.tenant).await {
         storage.forget(id).await?;
         return Err(problem);
@@ -155,6 +164,12 @@ async fn store(
     };
     let tenant = principal.tenant.as_str();
     let handled = gateway.commands.handle::<Upload>(tenant, &id.to_string(), caller, command).await;
+    if let Err(HandleError::Rejected(_)) = &handled
+        && stored::state(gateway, &principal.tenant, id).await? == UploadState::Expired
+    {
+        // It was recorded and deleted just before; its id is not used again.
+        storage.forget(id).await?;
+    }
     let handled = handled?;
     if let Some(problem) = gateway.has_closed(&principal.tenant).await {
         // The erasure of the account began in between, and may have deleted files before this one

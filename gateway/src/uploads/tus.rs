@@ -2,25 +2,25 @@
 //! gateway died, continues where it was, at any gateway. Its bytes are kept in parts in the
 //! deployment's own store until the file is complete; then it becomes an upload as any other.
 
+mod alone;
 mod append;
 mod checksum;
 mod client;
+mod continued;
 mod create;
 mod description;
 mod finish;
 mod headers;
+mod join;
 mod metadata;
 mod part_buffer;
+mod remove;
 mod target;
+mod turn;
 
 use std::sync::Arc;
 
-use ffapi_domain::{
-    UploadId,
-    key::Scope,
-    storage_quota::{StorageQuota, StorageQuotaCommand},
-    upload::UploadState,
-};
+use ffapi_domain::{UploadId, key::Scope, upload::UploadState};
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     http::{Method, StatusCode},
@@ -29,8 +29,10 @@ use poem::{
 use self::{
     append::{Append, append},
     client::Tus,
+    continued::Continued,
     description::offset,
     headers::{VERSION, answer},
+    remove::terminate,
     target::{Target, target},
 };
 use super::{UploadTicket, receive::Uploader, stored};
@@ -40,6 +42,7 @@ use crate::{
     problem::{Kind, Problem},
     request_context::caller,
     state::Gateway,
+    uncancelled::uncancelled,
 };
 
 /// Answers requests that speak tus, and passes all others on.
@@ -115,24 +118,15 @@ impl Tus {
     async fn patch(&self, request: &mut Request, id: UploadId) -> Result<Response, Problem> {
         let append_to = Append::read(request)?;
         let uploader = Uploader::new(&self.principal, request, caller(&self.principal, request));
-        let offset = append(self, request, uploader, id, append_to).await?;
+        let offset = Box::pin(append(self, request, uploader, id, append_to)).await?;
         Ok(answer(StatusCode::NO_CONTENT).header("upload-offset", offset).finish())
     }
 
     /// `DELETE /uploads/{id}`: the client gives up, or does not need the upload any more.
     async fn terminate(&self, request: &Request, id: UploadId) -> Result<Response, Problem> {
-        let (gateway, tenant) = (&self.gateway, &self.principal.tenant);
+        let (gateway, tenant) = (Arc::clone(&self.gateway), self.principal.tenant.clone());
         let caller = caller(&self.principal, request);
-        let state = stored::state(gateway, tenant, id).await?;
-        if matches!(state, UploadState::Completed { .. }) {
-            super::expire(Arc::clone(gateway), tenant.clone(), caller, id).await?;
-        } else {
-            self.partial(id).await?;
-            gateway.storage.of(tenant).drop_partial(id).await?;
-            let command = StorageQuotaCommand::Release { thing: id.to_string() };
-            let name = tenant.as_str();
-            gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await?;
-        }
+        uncancelled(terminate(Continued { gateway, tenant, caller, id })).await?;
         Ok(answer(StatusCode::NO_CONTENT).finish())
     }
 }

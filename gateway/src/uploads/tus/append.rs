@@ -1,31 +1,25 @@
 //! The next bytes of an upload: they are kept as they arrive, so that an interrupted request loses
 //! at most one part.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
-use ffapi_domain::{
-    UploadId,
-    storage_quota::{StorageQuota, StorageQuotaCommand},
-};
-use ffapi_storage::LastPart;
+use ffapi_domain::UploadId;
+use ffapi_storage::{LastPart, TenantStorage};
 use futures::StreamExt;
 use poem::Request;
-use uuid::Uuid;
 
 use super::{
     checksum::Checksum,
     client::Tus,
-    description::{Description, offset},
+    continued::{Assumed, Continued},
+    description::Description,
     finish::finish,
     metadata,
     part_buffer::PartBuffer,
+    turn::Turn,
 };
 use crate::{
-    clock,
     content_sniffing::{self, Chunks},
     problem::{Kind, Problem},
-    state::Gateway,
     throttle,
     uncancelled::uncancelled,
     uploads::receive::Uploader,
@@ -79,94 +73,61 @@ pub(super) async fn append(
     id: UploadId,
     append: Append,
 ) -> Result<u64, Problem> {
-    let (mut description, partial) = tus.partial(id).await?;
-    let at = offset(&description, &partial);
-    if append.offset != at {
-        let detail = format!("the upload continues at {at}");
-        let problem = Problem::header(Kind::Conflict, "Upload-Offset", detail);
-        return Err(problem.with_header("upload-offset", at.to_string()));
-    }
-    let max = match description.length {
-        Some(length) => length,
-        // What was free of the account's storage when the upload began.
-        None => held(tus, id).await?.min(append.length.unwrap_or(u64::MAX)),
+    let upload = tus.upload(&uploader, id);
+    let Some(partial) = tus.gateway.storage.of(&upload.tenant).partial(id).await? else {
+        return Err(upload.missing().await?);
     };
-    let max = max.min(tus.max_bytes());
-    if description.length.is_none() {
-        description.length = append.length;
-    }
-    let left = max.saturating_sub(at);
+    let description = Description::decode(&partial.description)?;
+    let max_bytes = tus.max_bytes();
+    let length = description.length.or(append.length);
+    let assumed = Assumed { offset: append.offset, length, max_bytes };
+    assumed.must_be_true(&description, &partial)?;
     let stated = request.header("content-length").and_then(|text| text.parse::<u64>().ok());
     let limits = tus.gateway.credentials.limits(&tus.principal.tenant);
     let body = request.take_body().into_bytes_stream();
     let mut bytes: Chunks = Box::pin(throttle::throttle(limits.upload_bytes_per_second, body));
-    if description.length.is_some_and(|length| length > max)
-        || stated.is_some_and(|stated| stated > left)
-    {
+    let left = length.unwrap_or(max_bytes).min(max_bytes).saturating_sub(append.offset);
+    if length.is_some_and(|length| length > max_bytes) || stated > Some(left) {
         content_sniffing::drain(bytes).await;
-        let detail = format!("{left} bytes of the upload are missing");
-        return Err(Problem::new(Kind::TooLarge, detail));
+        return Err(too_many(left));
     }
     let buffer = PartBuffer::of(&tus.principal.tenant).await?;
     let name = description.metadata.as_deref().map(metadata::file_name).transpose()?.flatten();
-    if at == 0 && !description.is_part {
+    if append.offset == 0 && !description.is_part {
         // Other than media files are rejected by their first bytes.
         bytes = content_sniffing::check(bytes, name.as_deref()).await?;
     }
-    let writer = Uuid::now_v7();
-    description.writer = Some(writer);
-    touch(tus, &uploader, id, &mut description).await?;
-    let appending = Appending {
-        gateway: Arc::clone(&tus.gateway),
-        uploader,
-        id,
-        writer,
-        offset: at,
-        end: max,
-        checksum: append.checksum,
-        buffer,
-        last: partial.last().filter(|last| last.size < MIN_PART && partial.size() == at),
-    };
-    uncancelled(appending.run(bytes)).await
+    let Append { offset, checksum, .. } = append;
+    uncancelled(async move {
+        // All of this may have changed while the client had to send.
+        let (turn, partial) = match Turn::take(upload, assumed).await {
+            Ok(taken) => taken,
+            Err(problem) => {
+                content_sniffing::drain(bytes).await;
+                return Err(problem);
+            }
+        };
+        let end = turn.end(max_bytes);
+        let left = end.saturating_sub(offset);
+        if stated > Some(left) {
+            content_sniffing::drain(bytes).await;
+            return Err(too_many(left));
+        }
+        let last = partial.last().filter(|last| last.size < MIN_PART && partial.size() == offset);
+        let appending = Appending { turn, uploader, offset, end, checksum, buffer, last };
+        appending.run(bytes).await
+    })
+    .await
 }
 
-/// Bytes of storage that are held for an upload of unknown length.
-async fn held(tus: &Tus, id: UploadId) -> Result<u64, Problem> {
-    let name = tus.principal.tenant.as_str();
-    let quota = tus.gateway.commands.state::<StorageQuota>(name, name).await?;
-    Ok(quota.held(&id.to_string()))
-}
-
-/// Records that the upload is continued: it expires later.
-async fn touch(
-    tus: &Tus,
-    uploader: &Uploader,
-    id: UploadId,
-    description: &mut Description,
-) -> Result<(), Problem> {
-    description.touched = clock::now().as_millis();
-    let (gateway, tenant) = (&tus.gateway, &tus.principal.tenant);
-    gateway.storage.of(tenant).begin_partial(id, description.encode()?).await?;
-    let bytes = match description.length {
-        Some(length) => length,
-        None => held(tus, id).await?,
-    };
-    if bytes > 0 {
-        let holds = [(id.to_string(), bytes)].into();
-        let command = StorageQuotaCommand::Extend { holds, until: description.held_until() };
-        let name = tenant.as_str();
-        gateway.commands.handle::<StorageQuota>(name, name, uploader.caller(), command).await?;
-    }
-    Ok(())
+fn too_many(left: u64) -> Problem {
+    Problem::new(Kind::TooLarge, format!("{left} bytes of the upload are missing"))
 }
 
 /// A request whose bytes are being stored.
 struct Appending {
-    gateway: Arc<Gateway>,
+    turn: Turn,
     uploader: Uploader,
-    id: UploadId,
-    /// This request, as the upload's description names it.
-    writer: Uuid,
     offset: u64,
     /// The offset that may not be exceeded.
     end: u64,
@@ -179,25 +140,36 @@ struct Appending {
 impl Appending {
     async fn run(mut self, bytes: Chunks) -> Result<u64, Problem> {
         let (mut stored, has_checksum) = (Vec::new(), self.checksum.is_some());
-        let received = self.receive(bytes, &mut stored).await;
-        let tenant = self.uploader.tenant().clone();
-        let storage = self.gateway.storage.of(&tenant);
-        if let Err(problem) = received {
-            // They may not be what the client meant.
-            for offset in stored.into_iter().filter(|_| has_checksum) {
-                storage.remove_part(self.id, offset).await?;
+        if let Err(problem) = self.receive(bytes, &mut stored).await {
+            if has_checksum {
+                self.take_back(stored).await?;
             }
             return Err(problem);
         }
-        let partial = storage.partial(self.id).await?;
-        let partial = partial.ok_or_else(|| Problem::not_found("upload"))?;
+        let (storage, id) = (self.storage(), self.turn.of().id);
+        let Some(partial) = storage.partial(id).await? else {
+            return Err(self.turn.of().missing().await?);
+        };
         let description = Description::decode(&partial.description)?;
         let size = partial.size();
         if description.is_complete_at(size) && !description.is_part {
-            let sources = vec![(self.id, partial)];
-            finish(self.gateway, self.uploader, self.id, sources, description.metadata).await?;
+            finish(&self.turn, self.uploader).await?;
         }
         Ok(size)
+    }
+
+    fn storage(&self) -> TenantStorage {
+        let Continued { gateway, tenant, .. } = self.turn.of();
+        gateway.storage.of(tenant)
+    }
+
+    /// Deletes parts that may not be what the client meant, unless a later request has gone on from them.
+    async fn take_back(&self, stored: Vec<u64>) -> Result<(), Problem> {
+        for offset in stored {
+            self.turn.check(offset).await?;
+            self.storage().remove_part(self.turn.of().id, offset).await?;
+        }
+        Ok(())
     }
 
     /// Stores the bytes of the request in parts, whose offsets are added to `stored`, and checks them.
@@ -237,25 +209,11 @@ impl Appending {
         Ok(())
     }
 
-    /// Checks that no later request continues the upload: parts of both would be stored side by side, and
-    /// only one of them is counted.
-    async fn must_be_newest(&self) -> Result<(), Problem> {
-        let storage = self.gateway.storage.of(self.uploader.tenant());
-        let description = storage.partial_description(self.id).await?;
-        let description = description.ok_or_else(|| Problem::not_found("upload"))?;
-        if Description::decode(&description)?.writer == Some(self.writer) {
-            return Ok(());
-        }
-        let detail = "a later request continues this upload";
-        Err(Problem::header(Kind::Conflict, "Upload-Offset", detail))
-    }
-
     /// The bytes after those of the last part, if that is a small one: the part is replaced by both. Each
     /// part is a file, and all are listed by every request.
     async fn joined_with_last(&mut self, bytes: BytesMut) -> Result<BytesMut, Problem> {
         let Some(last) = self.last.take() else { return Ok(bytes) };
-        let storage = self.gateway.storage.of(self.uploader.tenant());
-        let before = storage.read_part(self.id, last.offset).await?;
+        let before = self.storage().read_part(self.turn.of().id, last.offset).await?;
         if before.len() as u64 != last.size {
             return Ok(bytes);
         }
@@ -269,11 +227,12 @@ impl Appending {
         if part.is_empty() {
             return Ok(());
         }
-        self.must_be_newest().await?;
-        let (size, storage) = (part.len() as u64, self.gateway.storage.of(self.uploader.tenant()));
-        storage.append_partial(self.id, self.offset, part).await?;
+        let end = self.offset.saturating_add(part.len() as u64);
+        self.turn.check_or_renew(end).await?;
         stored.push(self.offset);
-        self.offset = self.offset.saturating_add(size);
+        self.storage().append_partial(self.turn.of().id, self.offset, part).await?;
+        self.turn.check(end).await?;
+        self.offset = end;
         Ok(())
     }
 }

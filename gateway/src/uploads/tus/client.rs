@@ -3,8 +3,8 @@ use std::sync::Arc;
 use ffapi_domain::UploadId;
 use ffapi_storage::PartialUpload;
 
-use super::description::Description;
-use crate::{auth::Principal, problem::Problem, state::Gateway};
+use super::{continued::Continued, description::Description};
+use crate::{auth::Principal, problem::Problem, state::Gateway, uploads::receive::Uploader};
 
 /// A request of a client that may upload.
 pub(super) struct Tus {
@@ -17,6 +17,12 @@ impl Tus {
     pub(super) fn max_bytes(&self) -> u64 {
         let limits = self.gateway.credentials.limits(&self.principal.tenant);
         self.gateway.max_upload.min(limits.max_file_bytes)
+    }
+
+    /// An upload, which a request of the client continues.
+    pub(super) fn upload(&self, uploader: &Uploader, id: UploadId) -> Continued {
+        let (gateway, tenant) = (Arc::clone(&self.gateway), self.principal.tenant.clone());
+        Continued { gateway, tenant, caller: uploader.caller().clone(), id }
     }
 
     /// An upload that is not complete.

@@ -1,27 +1,25 @@
 //! `POST /uploads` of tus: begins an upload, possibly with its first bytes, or joins parts.
 
-use std::{collections::BTreeSet, sync::Arc};
-
-use ffapi_domain::{
-    UploadId,
-    storage_quota::{StorageQuota, StorageQuotaCommand},
-};
+use ffapi_domain::UploadId;
 use poem::{Request, Response, http::StatusCode};
 use uuid::Uuid;
 
 use super::{
     append::{Append, CONTENT_TYPE, append, upload_length},
     client::Tus,
+    continued::{Assumed, Continued},
     description::Description,
-    finish::finish,
     headers::answer,
+    join::{join, sources},
     metadata,
+    remove::remove,
     target::{Target, UPLOADS, target},
 };
 use crate::{
     clock,
     problem::{Kind, Problem},
     request_context::caller,
+    uncancelled::uncancelled,
     uploads::receive::Uploader,
 };
 
@@ -43,8 +41,9 @@ pub(super) async fn create(tus: &Tus, request: &mut Request) -> Result<Response,
         None => false,
         Some("partial") => true,
         Some(concat) => {
-            let parts = parts_of(concat)?;
-            join(tus, uploader, id, parts, metadata).await?;
+            let sources = sources(tus, parts_of(concat)?).await?;
+            let whole = tus.upload(&uploader, id);
+            uncancelled(join(whole, uploader, sources, metadata)).await?;
             return Ok(created(id).finish());
         }
     };
@@ -64,37 +63,30 @@ pub(super) async fn create(tus: &Tus, request: &mut Request) -> Result<Response,
     }
     let touched = clock::now().as_millis();
     let description = Description { length, metadata, is_part, touched, writer: None };
-    hold(tus, request, id, &description, max).await?;
-    let storage = tus.gateway.storage.of(&tus.principal.tenant);
-    storage.begin_partial(id, description.encode()?).await?;
     let mut response = created(id).header("upload-expires", description.expires());
+    uncancelled(begin(tus.upload(&uploader, id), description, max)).await?;
     if request.content_type() == Some(CONTENT_TYPE) {
         let first = Append::first(request)?;
-        let offset = append(tus, request, uploader, id, first).await?;
+        let offset = Box::pin(append(tus, request, uploader, id, first)).await?;
         response = response.header("upload-offset", offset);
     }
     Ok(response.finish())
 }
 
-/// Holds storage for the whole upload, for as long as it may take.
-async fn hold(
-    tus: &Tus,
-    request: &Request,
-    id: UploadId,
-    description: &Description,
-    max: u64,
-) -> Result<(), Problem> {
-    let (gateway, tenant) = (&tus.gateway, &tus.principal.tenant);
-    let (least, most) = description.length.map_or((1, max), |length| (length, length));
-    let command = StorageQuotaCommand::Hold {
-        thing: id.to_string(),
-        least,
-        most,
-        until: description.held_until(),
-        limit: gateway.credentials.limits(tenant).storage_bytes,
+/// Holds storage for the whole upload, for as long as it may take, and then describes it.
+async fn begin(upload: Continued, description: Description, max_bytes: u64) -> Result<(), Problem> {
+    let (gateway, tenant) = (&upload.gateway, &upload.tenant);
+    let assumed = Assumed { offset: 0, length: description.length, max_bytes };
+    upload.hold(assumed, description.held_until()).await?;
+    let begun = async {
+        let encoded = description.encode()?;
+        gateway.storage.of(tenant).begin_partial(upload.id, encoded).await?;
+        gateway.has_closed(tenant).await.map_or(Ok(()), Err)
     };
-    let (name, caller) = (tenant.as_str(), caller(&tus.principal, request));
-    gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await?;
+    if let Err(problem) = begun.await {
+        remove(&upload).await?;
+        return Err(problem);
+    }
     Ok(())
 }
 
@@ -116,34 +108,4 @@ fn parts_of(concat: &str) -> Result<Vec<UploadId>, Problem> {
         return Err(malformed("a file has 1 to 1000 parts"));
     }
     Ok(parts)
-}
-
-/// Makes one upload of complete parts, which are then deleted.
-async fn join(
-    tus: &Tus,
-    uploader: Uploader,
-    id: UploadId,
-    parts: Vec<UploadId>,
-    metadata: Option<String>,
-) -> Result<(), Problem> {
-    let (mut sources, mut seen, mut length) = (Vec::new(), BTreeSet::new(), 0_u64);
-    let max = tus.max_bytes();
-    for part in parts {
-        let (description, partial) = tus.partial(part).await?;
-        if !description.is_part || !description.is_complete_at(partial.size()) {
-            let detail = format!("{part} is no complete part (`Upload-Concat: partial`)");
-            return Err(Problem::header(Kind::Conflict, "Upload-Concat", detail));
-        }
-        if !seen.insert(part) {
-            let detail = format!("{part} is named twice");
-            return Err(Problem::header(Kind::Malformed, "Upload-Concat", detail));
-        }
-        length = length.saturating_add(partial.size());
-        if length > max {
-            let problem = Problem::new(Kind::TooLarge, format!("a file is at most {max} bytes"));
-            return Err(problem.with_header("tus-max-size", max.to_string()));
-        }
-        sources.push((part, partial));
-    }
-    finish(Arc::clone(&tus.gateway), uploader, id, sources, metadata).await.map(drop)
 }

@@ -15,6 +15,10 @@ use crate::{
 
 /// How long an upload is kept if nothing is added to it.
 pub(crate) const LIFETIME: Duration = Duration::from_hours(24);
+/// How long a request stores parts until storage is held anew.
+pub(super) const RENEWAL: Duration = Duration::from_hours(1);
+/// How long an upload that has expired may stay in the store.
+const DELETION: Duration = Duration::from_hours(2);
 
 /// What its creator said about an upload.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,12 +50,12 @@ impl Description {
 
     /// When the upload expires, as a header has it.
     pub(super) fn expires(&self) -> String {
-        http_date(self.held_until())
+        http_date(Timestamp::from_millis(self.touched).plus(LIFETIME))
     }
 
-    /// The time until which storage is held for it.
+    /// The time until which storage is held for it: that of its last part, and until this is deleted.
     pub(super) fn held_until(&self) -> Timestamp {
-        Timestamp::from_millis(self.touched).plus(LIFETIME)
+        Timestamp::from_millis(self.touched).plus(RENEWAL).plus(LIFETIME).plus(DELETION)
     }
 
     /// True if this is its whole size.

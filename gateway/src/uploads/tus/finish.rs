@@ -2,62 +2,68 @@
 
 use std::sync::Arc;
 
-use ffapi_domain::{
-    UploadId,
-    storage_quota::{StorageQuota, StorageQuotaCommand},
-};
-use ffapi_storage::PartialUpload;
-use futures::{StreamExt, stream};
+use ffapi_domain::upload::UploadState;
 
-use super::metadata;
+use super::{alone, description::Description, metadata, remove::remove, turn::Turn};
 use crate::{
     content_sniffing,
-    problem::Problem,
-    state::Gateway,
-    storage_holds::StorageNeed,
-    uploads::receive::{IncomingFile, Received, Uploader, receive},
+    problem::{Kind, Problem},
+    uploads::{
+        receive::{IncomingFile, Uploader, receive},
+        reserve::Identity,
+        stored,
+    },
 };
 
-/// Stores, inspects and records the file that consists of these sources, and deletes them. If the file is
-/// rejected, they are deleted as well; after any other failure the client may try again.
-pub(super) async fn finish(
-    gateway: Arc<Gateway>,
-    uploader: Uploader,
-    id: UploadId,
-    sources: Vec<(UploadId, PartialUpload)>,
-    metadata: Option<String>,
-) -> Result<Received, Problem> {
-    let tenant = uploader.tenant().clone();
-    let storage = gateway.storage.of(&tenant);
-    let size = sources.iter().map(|(_, partial)| partial.size()).sum();
-    let name = metadata.as_deref().map(metadata::file_name).transpose()?.flatten();
-    let need = StorageNeed::Exactly(size);
-    let caller = uploader.caller().clone();
-    let hold = gateway.storage_holds.hold(&tenant, &caller, id, need).await?;
-    let streams: Vec<_> =
-        sources.iter().map(|(id, partial)| storage.read_partial(*id, partial)).collect();
-    let bytes = stream::iter(streams).flatten();
-    let received = match content_sniffing::check(bytes, name.as_deref()).await {
-        Ok(bytes) => {
-            let file = IncomingFile { id, name, key: None, announced: Some(size), bytes };
-            receive(Arc::clone(&gateway), uploader, file, hold).await
-        }
-        Err(problem) => Err(problem),
-    };
-    if received.as_ref().map_or_else(Problem::is_final, |_| true) {
-        for (source, _) in &sources {
-            storage.drop_partial(*source).await?;
-            // Joined parts held storage of their own; what the file itself held is counted, or released.
-            if *source != id {
-                let command = StorageQuotaCommand::Release { thing: source.to_string() };
-                let name = tenant.as_str();
-                let released =
-                    gateway.commands.handle::<StorageQuota>(name, name, &caller, command).await;
-                if let Err(error) = released {
-                    tracing::debug!(%error, upload = %source, "a part's storage is held until it expires");
+/// Stores, inspects and records the file that consists of an upload's parts, and deletes them. If the file
+/// is rejected, they are deleted as well; after any other failure they are kept, with the storage that is
+/// held for them, and the client may try again.
+///
+/// The copy takes the place of the parts, so that no storage of its own is held for it: a gateway makes one
+/// of an upload at a time.
+pub(super) async fn finish(turn: &Turn, uploader: Uploader) -> Result<(), Problem> {
+    let upload = turn.of();
+    let _alone = alone::of(upload.id).await;
+    let storage = upload.gateway.storage.of(&upload.tenant);
+    let received = match storage.partial(upload.id).await? {
+        Some(partial) => {
+            let size = partial.size();
+            let name = Description::decode(&partial.description)?.metadata;
+            let name = name.as_deref().map(metadata::file_name).transpose()?.flatten();
+            let parts = storage.read_partial(upload.id, &partial);
+            match content_sniffing::check(parts, name.as_deref()).await {
+                Ok(bytes) => {
+                    let identity = Identity::OfParts(upload.id);
+                    let file =
+                        IncomingFile { identity, name, announced: Some(size), max: size, bytes };
+                    receive(Arc::clone(&upload.gateway), uploader, file).await.map(drop)
                 }
+                Err(problem) => Err(problem),
             }
         }
+        None => Err(Problem::not_found("upload")),
+    };
+    let Err(problem) = received else { return Ok(storage.drop_partial(upload.id).await?) };
+    let state = stored::state(&upload.gateway, &upload.tenant, upload.id).await?;
+    if matches!(state, UploadState::Completed { .. }) {
+        // Another request was faster.
+        return Ok(storage.drop_partial(upload.id).await?);
     }
-    received
+    if is_rejected(&problem) && turn.check(0).await.is_ok() {
+        remove(upload).await?;
+    }
+    Err(of_parts(problem))
+}
+
+/// True if the file itself is the reason.
+pub(super) fn is_rejected(problem: &Problem) -> bool {
+    problem.kind() == Kind::Invalid
+}
+
+/// The problem of a file whose bytes are in the store.
+pub(super) fn of_parts(problem: Problem) -> Problem {
+    if problem.kind() == Kind::Malformed {
+        return Problem::new(Kind::Unavailable, "a part cannot be read at the moment");
+    }
+    problem
 }

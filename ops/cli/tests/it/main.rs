@@ -67,6 +67,7 @@ mod traces;
 mod transport;
 mod tus_client;
 mod unreadable_events;
+mod upload_races;
 mod uploads;
 mod usage;
 mod webhook_limits;
