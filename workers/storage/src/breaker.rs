@@ -49,16 +49,22 @@ impl Breaker {
         Self { retry_policy, circuit: Mutex::new(Circuit::Closed { failures: 0 }) }
     }
 
-    /// Waits until the store may be asked, if the caller is work; an error if a client waits.
+    /// Waits until the store may be asked: as long as a request is repeated, if the caller is work; a client
+    /// does not wait.
+    ///
+    /// # Errors
+    /// `Unavailable` if it may not be asked until then.
     pub(crate) async fn admit(&self, store: &str) -> Result<(), StorageError> {
-        loop {
-            let Some(wait) = self.try_admit() else { return Ok(()) };
-            if self.retry_policy == RetryPolicy::Request {
+        let give_up = Instant::now() + self.retry_policy.max_admission();
+        while let Some(wait) = self.try_admit() {
+            let again = Instant::now() + wait.max(CHECK_INTERVAL);
+            if again > give_up {
                 let detail = format!("the store `{store}` is away and is asked again in seconds");
                 return Err(StorageError::unavailable(detail));
             }
-            tokio::time::sleep(wait.max(CHECK_INTERVAL)).await;
+            tokio::time::sleep_until(again).await;
         }
+        Ok(())
     }
 
     /// None if a request may pass; else how long none may.
@@ -169,5 +175,18 @@ mod tests {
         assert!(begin.elapsed() >= FIRST_PAUSE);
         breaker.record(Outcome::Unknown);
         breaker.admit("media").await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_does_not_wait_for_longer_than_a_request_is_repeated() {
+        let breaker = Breaker::new(RetryPolicy::Work);
+        failed(&breaker, MAX_FAILURES);
+        breaker.admit("media").await.unwrap();
+        // The request that probes the store does not end.
+        let begin = Instant::now();
+        let admitted = tokio::time::timeout(Duration::from_hours(1), breaker.admit("media")).await;
+        assert!(matches!(admitted, Ok(Err(StorageError::Unavailable(_)))), "{admitted:?}");
+        let waited = begin.elapsed();
+        assert!((Duration::from_mins(3)..=Duration::from_mins(4)).contains(&waited), "{waited:?}");
     }
 }

@@ -21,12 +21,23 @@ pub enum RetryPolicy {
     Work,
 }
 
+/// How long a request of work is repeated.
+const MAX_WORK_RETRY: Duration = Duration::from_mins(4);
+
 impl RetryPolicy {
+    /// How long a request waits until a store that is known to be away may be asked.
+    pub(crate) const fn max_admission(self) -> Duration {
+        match self {
+            Self::Request => Duration::ZERO,
+            Self::Work => MAX_WORK_RETRY,
+        }
+    }
+
     /// Repeats with exponential back-off and jitter.
     fn retry(self) -> RetryConfig {
         let (retry_timeout, max_retries) = match self {
             Self::Request => (Duration::from_secs(8), 20),
-            Self::Work => (Duration::from_mins(4), 10_000),
+            Self::Work => (MAX_WORK_RETRY, 10_000),
         };
         let backoff = BackoffConfig {
             init_backoff: Duration::from_millis(200),
