@@ -2,8 +2,10 @@
 //! idempotent; the log determines which one is next.
 
 mod bounds;
+mod clean_up;
 mod deliver;
 mod make;
+mod supervise;
 mod watch;
 
 use std::{
@@ -26,18 +28,21 @@ use tracing::{Instrument, debug_span};
 use uuid::Uuid;
 
 pub(crate) use self::bounds::check_written;
-use self::{make::MediaOutcome, watch::next};
+use self::{
+    clean_up::{AFTERWARDS, BEFORE_OUTCOME, clean_up},
+    make::Made,
+    watch::next,
+};
 use crate::{
     InputFetcher,
     active_attempts::ActiveAttempts,
     clock,
-    failure::{erased, failed, presentable},
+    failure::{erased, presentable},
     media_minutes::{self, Charged},
     metrics::{
         self,
         worker::{Stage, StageClock},
     },
-    outputs,
     retry_until_decided::{Refused, retry_until_decided},
     scratch::ScratchDisk,
     slot::Slot,
@@ -64,13 +69,14 @@ pub(crate) struct AttemptContext {
     pub(crate) abandon: CancellationToken,
 }
 
-/// The request of an attempt's job, its API key, and the hardware that it runs on.
+/// The request of an attempt's job, its API key, the hardware that it runs on, and the job's history.
 #[derive(Debug, Clone, Copy)]
 struct AttemptSpec<'a> {
     request: &'a MediaRequest,
     hardware: Option<Hardware>,
     pool: Pool,
     key: Option<KeyId>,
+    history: &'a History<JobEvent>,
 }
 
 /// How an attempt ended, which determines what is recorded for its task.
@@ -86,6 +92,12 @@ pub(crate) enum Outcome {
     Superseded,
     /// This worker is shutting down; the job is to continue elsewhere.
     Abandoned,
+}
+
+impl From<MediaError> for Outcome {
+    fn from(error: MediaError) -> Self {
+        Self::Fail(error)
+    }
 }
 
 /// Files of one attempt that are staged or published at once.
@@ -133,10 +145,8 @@ impl AttemptContext {
     async fn run_and_record(&self, payload: &task::Payload, pool: Pool, slot: Slot) {
         let release = &payload.release;
         let (mut charged, begin) = (Charged::default(), Instant::now());
-        let outcome = match Box::pin(self.run(payload, pool, slot, &mut charged)).await {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::Fail(error),
-        };
+        let ended = Box::pin(self.run(payload, pool, slot, &mut charged)).await;
+        let (Ok(outcome) | Err(outcome)) = ended;
         metrics::worker::attempted(pool, begin.elapsed(), &outcome);
         let attempt = release.attempt;
         let command = match outcome {
@@ -161,12 +171,12 @@ impl AttemptContext {
                 handed_back: true,
             },
             Outcome::Superseded => {
-                self.drop_unsealed(release).await;
+                clean_up(release, BEFORE_OUTCOME, self.drop_unsealed(release)).await;
                 return;
             }
         };
         if !matches!(command, JobCommand::AbandonAttempt { .. }) {
-            self.drop_unsealed(release).await;
+            clean_up(release, BEFORE_OUTCOME, self.drop_unsealed(release)).await;
         }
         if charged.is_charged_after(&command) {
             media_minutes::settle(self, release, &charged).await;
@@ -176,50 +186,7 @@ impl AttemptContext {
         let recorded = retry_until_decided(&self.commands, &self.caller, release, command).await;
         tracing::debug!(job = %release.job, attempt, ?recorded, "attempt outcome recorded");
         failpoint::hit("worker.after_outcome");
-        self.withdraw(release).await;
-    }
-
-    /// Removes published outputs of a job that ended before all of them were delivered. If this
-    /// does not complete, retention does it later.
-    async fn withdraw(&self, release: &Release) {
-        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
-        let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
-        let storage = self.storage(release);
-        if let Err(error) = outputs::withdraw_undelivered(&storage, release.job, &history).await {
-            let error = error.reason();
-            tracing::warn!(error, job = %release.job, "outputs of a job that was not completed are not removed");
-        }
-    }
-
-    /// Removes what was staged, unless the job is going to deliver it.
-    async fn drop_unsealed(&self, release: &Release) {
-        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
-        let storage = self.storage(release);
-        // If the log is unavailable nothing is removed: a stray file is better than a lost output.
-        let Ok(history) = self.commands.history::<Job>(tenant, &id).await else { return };
-        let events = history.iter().flat_map(|(_, decision)| &decision.events);
-        let state = events.fold(JobState::default(), Job::evolve);
-        let is_ours = match &state {
-            JobState::Processing { attempt, .. } => *attempt == release.attempt,
-            state => state.is_over(),
-        };
-        let sealed_by = state.run().and_then(|run| run.sealed_by);
-        if sealed_by == Some(release.attempt) {
-            return;
-        }
-        // Outputs published by failed attempts are removed first: only staging identifies them.
-        if let Err(error) = outputs::withdraw_undelivered(&storage, release.job, &history).await {
-            let error = error.reason();
-            tracing::warn!(error, job = %release.job, "outputs of a job that was not completed are not removed");
-            return;
-        }
-        let Some(output) = outputs::location(&history) else { return };
-        if sealed_by.is_none() && is_ours {
-            // Also what earlier attempts that died left behind.
-            storage.clear_staging(release.job, release.attempt, output).await;
-        } else {
-            storage.drop_staging(release.job, release.attempt, output).await;
-        }
+        clean_up(release, AFTERWARDS, self.withdraw(release)).await;
     }
 
     /// The name of the device that this worker runs a pool's tasks on; none for the CPU.
@@ -259,7 +226,7 @@ impl AttemptContext {
         pool: Pool,
         slot: Slot,
         charged: &mut Charged,
-    ) -> Result<Outcome, MediaError> {
+    ) -> Result<Outcome, Outcome> {
         let release = &payload.release;
         let attempt = release.attempt;
         let mut stages = StageClock::start();
@@ -287,13 +254,13 @@ impl AttemptContext {
         });
         let Some((request, hardware)) = submitted else {
             slot.end().await;
-            return Err(erased("request"));
+            return Err(erased("request").into());
         };
         let key = history.first().and_then(|(_, decision)| match &decision.actor {
             Actor::Key(key) => key.parse().ok(),
             Actor::Worker(_) | Actor::Process(_) => None,
         });
-        let spec = AttemptSpec { request: &request, hardware, pool, key };
+        let spec = AttemptSpec { request: &request, hardware, pool, key, history: &history };
         let state = events().fold(JobState::default(), Job::evolve);
         let sealed_by = state.run().and_then(|run| run.sealed_by);
         let sealed = events().find_map(|event| match event {
@@ -306,39 +273,26 @@ impl AttemptContext {
             slot.end().await;
             return self.deliver(release, &request, by, &outputs).await;
         }
-        // Outputs that an earlier attempt published before the job failed would block this one's.
-        if let Err(error) = self.withdraw_undelivered(release, &history).await {
-            slot.end().await;
-            return Err(error);
-        }
+        let limits = self.limits(release).await;
         stages.end(Stage::Starting);
-        let making = self.make_outputs(release, spec, slot, charged);
-        let media = making.instrument(debug_span!("media")).await?;
+        let making = self.make_outputs(release, spec, slot, &limits, charged);
+        let made = Box::pin(making).instrument(debug_span!("media")).await?;
         stages.end(Stage::Media);
-        let (outputs, result, spent, plan) = match media {
-            MediaOutcome::Outputs { files, result, spent, plan } => (files, result, spent, plan),
-            MediaOutcome::Stopped(outcome) => return Ok(outcome),
-        };
-        if let Err(full) = Box::pin(storage_quota::hold(self, release, &outputs)).await {
-            if let Some(output) = request.output().and_then(Personal::as_ref) {
-                let storage = self.storage(release);
-                storage.clear_staging(release.job, release.attempt, output).await;
-            }
-            return Err(full);
-        }
+        let Made { files: outputs, result, spent, plan } = made;
+        Box::pin(storage_quota::hold(self, release, &outputs)).await?;
         failpoint::hit("worker.before_seal");
         let (result, plan) = (result.map(Personal::Clear), plan.map(Personal::Clear));
         let took = spent.clone();
-        let seal =
-            JobCommand::SealOutputs { attempt, outputs: outputs.clone(), result, spent, plan };
+        let (spent, outputs_made) = (Some(spent), outputs.clone());
+        let seal = JobCommand::SealOutputs { attempt, outputs: outputs_made, result, spent, plan };
         match retry_until_decided(&self.commands, &self.caller, release, seal).await {
             Ok(_) => {
                 charged.record_made();
-                took.inspect(|took| metrics::media::made(request.kind(), &outputs, took));
+                metrics::media::made(request.kind(), &outputs, &took);
             }
             Err(Refused::Rejected(JobRejection::Cancelling)) => return Ok(Outcome::Cancelled),
             Err(Refused::Rejected(_)) => return Ok(Outcome::Superseded),
-            Err(Refused::TooLarge(size, max)) => return Err(event_too_large(size, max)),
+            Err(Refused::TooLarge(size, max)) => return Err(event_too_large(size, max).into()),
         }
         failpoint::hit("worker.after_seal");
         stages.end(Stage::Sealing);
@@ -346,16 +300,6 @@ impl AttemptContext {
         let delivered = delivering.instrument(debug_span!("deliver outputs")).await;
         stages.end(Stage::Delivering);
         delivered
-    }
-
-    /// Removes outputs published before the job failed, so that they can be produced again.
-    async fn withdraw_undelivered(
-        &self,
-        release: &Release,
-        history: &History<JobEvent>,
-    ) -> Result<(), MediaError> {
-        let storage = self.storage(release);
-        outputs::withdraw_undelivered(&storage, release.job, history).await.map_err(failed)
     }
 
     /// Handles a rejected start: another worker has the attempt, or it is no longer needed. If that

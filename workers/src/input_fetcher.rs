@@ -11,23 +11,66 @@ use ffapi_domain::{
 };
 use ffapi_media::MediaError;
 use ffapi_nats::until_available;
-use ffapi_storage::{Egress, EgressError, Opened, Storage, StorageError};
+use ffapi_storage::{Egress, EgressError, NoSpace, Opened, Space, Storage, StorageError};
 use url::Url;
 
 use crate::{
     failure::{erased, failed},
     ranged_input::RangedInputs,
+    scratch::Reservation,
 };
 
 /// The inputs of one task.
-#[derive(Debug, Default)]
-pub(crate) struct TaskInputs {
+#[derive(Debug)]
+pub(crate) struct TaskInputs<'a> {
     /// Their descriptors, in the order of the request.
     pub(crate) files: Vec<File>,
     /// Those that are read by ranges.
     pub(crate) ranged: RangedInputs,
     /// Bytes that were fetched from the web: the limit on their size is for all of them.
     fetched_bytes: u64,
+    /// Where those are.
+    scratch: &'a Reservation,
+}
+
+impl<'a> TaskInputs<'a> {
+    /// No inputs yet; those from the web take space that is reserved.
+    pub(crate) fn on(scratch: &'a Reservation) -> Self {
+        Self { files: vec![], ranged: RangedInputs::default(), fetched_bytes: 0, scratch }
+    }
+}
+
+/// The space for one more input from the web.
+struct InputSpace<'a> {
+    scratch: &'a Reservation,
+    /// Bytes of the earlier ones.
+    before: u64,
+}
+
+/// Bytes that are reserved at once for inputs of unknown length.
+const STEP: u64 = 16 * 1024 * 1024;
+
+impl Space for InputSpace<'_> {
+    fn reserve(&self, bytes: u64) -> Result<(), NoSpace> {
+        // If the disk cannot be asked, it cannot be written either.
+        self.scratch.reserve_inputs(self.before.saturating_add(bytes)).unwrap_or(Ok(()))
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), NoSpace> {
+        let total = self.before.saturating_add(bytes);
+        if !self.scratch.has(total) {
+            let step = self.reserve(bytes.next_multiple_of(STEP));
+            let taken = step.or_else(|_| self.reserve(bytes));
+            if let Err(refused) = taken {
+                if matches!(refused, NoSpace::Now { .. }) {
+                    self.scratch.learn(total);
+                }
+                return Err(refused);
+            }
+        }
+        self.scratch.record_fetched(total);
+        Ok(())
+    }
 }
 
 /// Where inputs come from, and the limits on their size.
@@ -49,7 +92,7 @@ impl InputFetcher {
         tenant: &Tenant,
         location: &Location,
         to: &Path,
-        inputs: &mut TaskInputs,
+        inputs: &mut TaskInputs<'_>,
     ) -> Result<(), MediaError> {
         let file = match location {
             Location::Web(url) => self.fetch(commands, tenant, url, to, inputs).await?,
@@ -70,7 +113,7 @@ impl InputFetcher {
         &self,
         tenant: &Tenant,
         location: &Location,
-        inputs: &mut TaskInputs,
+        inputs: &mut TaskInputs<'_>,
     ) -> Result<File, MediaError> {
         match self.storage.of(tenant).open(location).await.map_err(cannot_open)? {
             Opened::File(file) => Ok(file),
@@ -88,7 +131,7 @@ impl InputFetcher {
         tenant: &Tenant,
         url: &Url,
         to: &Path,
-        inputs: &mut TaskInputs,
+        inputs: &mut TaskInputs<'_>,
     ) -> Result<File, MediaError> {
         // The account's limits are needed; the caller can cancel while the log is unavailable.
         let account = loop {
@@ -100,7 +143,8 @@ impl InputFetcher {
         };
         let max = account.limits(&self.tiers).max_file_bytes;
         let left = max.saturating_sub(inputs.fetched_bytes);
-        let size = self.egress.fetch(url, to, left).await.map_err(|error| match error {
+        let space = InputSpace { scratch: inputs.scratch, before: inputs.fetched_bytes };
+        let size = self.egress.fetch(url, to, left, &space).await.map_err(|error| match error {
             EgressError::TooLarge { .. } if left < max => MediaError {
                 code: FailureCode::InputTooLarge,
                 message: format!("the inputs from the web have over {max} bytes together"),
@@ -166,6 +210,8 @@ fn fetch_failed(error: EgressError) -> MediaError {
             _ => FailureCode::InputNotFound,
         },
         EgressError::TooLarge { .. } => FailureCode::InputTooLarge,
+        EgressError::NoSpace(NoSpace::Now { .. }) => FailureCode::ScratchFull,
+        EgressError::NoSpace(NoSpace::Share { .. }) => FailureCode::ResourceExhausted,
         EgressError::Unreachable { .. } => FailureCode::InputUnreachable,
         EgressError::Disk(_) => FailureCode::StorageUnavailable,
     };

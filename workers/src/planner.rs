@@ -179,8 +179,9 @@ impl Worker {
         question: &PlanRequest,
         slot: &mut Slot,
     ) -> Result<Box<DryRun>, MediaError> {
-        let AttemptContext { input_fetcher, commands, capabilities, .. } = &*self.context;
-        let mut inputs = TaskInputs::default();
+        let AttemptContext { input_fetcher, commands, capabilities, scratch, .. } = &*self.context;
+        let scratch = scratch.for_question();
+        let mut inputs = TaskInputs::on(&scratch);
         for (number, (input, _)) in question.request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
             let fetched = slot.folder.fetched(number);
@@ -214,9 +215,10 @@ impl Worker {
         question: &ProbeUploadRequest,
         slot: &mut Slot,
     ) -> Result<Value, MediaError> {
-        let AttemptContext { input_fetcher, commands, .. } = &*self.context;
+        let AttemptContext { input_fetcher, commands, scratch, .. } = &*self.context;
+        let scratch = scratch.for_question();
         let fetched = slot.folder.fetched(0);
-        let mut inputs = TaskInputs::default();
+        let mut inputs = TaskInputs::on(&scratch);
         let opening =
             input_fetcher.open(commands, &question.tenant, &question.input, &fetched, &mut inputs);
         opening.await?;
@@ -252,7 +254,7 @@ fn failure_of(question: Question, error: MediaError, has_exceeded: bool) -> Medi
 /// The child's next message, unless an input cannot be read.
 async fn next_message(
     slot: &mut Slot,
-    inputs: &TaskInputs,
+    inputs: &TaskInputs<'_>,
 ) -> Result<Option<ChildMessage>, MediaError> {
     tokio::select! {
         biased;

@@ -259,7 +259,8 @@ fn cancel(state: &JobState) -> Decision {
         JobState::Completed | JobState::Failed { .. } | JobState::Cancelled { .. } => {
             Err(JobRejection::AlreadyOver)
         }
-        // A host that takes no outputs could delay the end for hours; a store takes them at once.
+        // A host that takes no outputs could delay the end for hours. A store has the bytes already: what is left is
+        // one short request for each file, within the time that a job may take.
         JobState::Queued { run, .. } | JobState::Processing { run, .. }
             if run.sealed_by.is_some() && !run.is_put =>
         {

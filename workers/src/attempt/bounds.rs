@@ -18,8 +18,6 @@ const MIN_PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 /// Resource limits of one attempt, checked against what the worker and the kernel measure.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    started: Instant,
-    wall: Duration,
     cpu: Duration,
     /// Bytes of memory.
     memory: u64,
@@ -28,35 +26,16 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Starts the clock now. `memory` and `written` are in bytes.
+    /// `memory` and `written` are in bytes.
     pub(super) fn new(limits: &Limits, memory: u64, written: u64) -> Self {
-        Self {
-            started: Instant::now(),
-            wall: Duration::from_secs(limits.max_job_seconds),
-            cpu: Duration::from_secs(limits.max_job_cpu_seconds),
-            memory,
-            written,
-        }
+        Self { cpu: Duration::from_secs(limits.max_job_cpu_seconds), memory, written }
     }
 
-    /// Completes with an error once the wall-clock limit is reached.
-    pub(super) async fn time_exceeded(&self) -> MediaError {
-        tokio::time::sleep(self.wall.saturating_sub(self.started.elapsed())).await;
-        too_long("time", self.wall)
-    }
-
-    /// Checks a child's time and memory.
+    /// Checks a child's processor time and memory.
     ///
     /// # Errors
     /// When a limit is exceeded.
     pub(super) fn check(&self, usage: &Usage) -> Result<(), MediaError> {
-        self.check_after(self.started.elapsed(), usage)
-    }
-
-    fn check_after(&self, elapsed: Duration, usage: &Usage) -> Result<(), MediaError> {
-        if elapsed > self.wall {
-            return Err(too_long("time", self.wall));
-        }
         if usage.cpu > self.cpu {
             return Err(too_long("processor time", self.cpu));
         }
@@ -82,7 +61,8 @@ impl Bounds {
     }
 }
 
-fn too_long(what: &str, limit: Duration) -> MediaError {
+/// The failure of a job that takes more than it may of a kind of time.
+pub(super) fn too_long(what: &str, limit: Duration) -> MediaError {
     MediaError {
         code: FailureCode::TimeLimitExceeded,
         message: format!(
@@ -173,7 +153,7 @@ mod tests {
     use super::*;
 
     fn bounds() -> Bounds {
-        let limits = Limits { max_job_seconds: 60, max_job_cpu_seconds: 100, ..Limits::default() };
+        let limits = Limits { max_job_cpu_seconds: 100, ..Limits::default() };
         Bounds::new(&limits, 1_000, 500)
     }
 
@@ -181,12 +161,11 @@ mod tests {
     fn exceeding_a_limit_fails_with_the_code_of_that_limit() {
         let second = Duration::from_secs(1);
         let usage = |cpu, memory| Usage { cpu: second * cpu, memory, io_bytes: 0 };
-        let check = |elapsed, usage| bounds().check_after(second * elapsed, &usage);
-        assert_eq!(check(60, usage(100, 1_000)), Ok(()));
+        let check = |usage| bounds().check(&usage);
+        assert_eq!(check(usage(100, 1_000)), Ok(()));
         let code = |outcome: Result<(), MediaError>| outcome.unwrap_err().code;
-        assert_eq!(code(check(61, usage(0, 0))), FailureCode::TimeLimitExceeded);
-        assert_eq!(code(check(0, usage(101, 0))), FailureCode::TimeLimitExceeded);
-        assert_eq!(code(check(0, usage(0, 1_001))), FailureCode::ResourceExhausted);
+        assert_eq!(code(check(usage(101, 0))), FailureCode::TimeLimitExceeded);
+        assert_eq!(code(check(usage(0, 1_001))), FailureCode::ResourceExhausted);
         let written = |bytes, entries| {
             let usage = DiskUsage { bytes, entries, ..DiskUsage::default() };
             bounds().check_written(&usage)

@@ -1,11 +1,9 @@
 //! Publishes sealed outputs, or puts them at the client's URLs, and completes the job. Idempotent.
 
-use std::time::Duration;
-
 use ffapi_domain::{
     Personal,
     dispatch::Release,
-    job::{FailureCode, JobCommand, JobRejection, OutputFile},
+    job::{JobCommand, JobRejection, OutputFile},
     location::Location,
     media::{MediaRequest, Overwrite},
 };
@@ -14,7 +12,11 @@ use ffapi_nats::failpoint;
 use ffapi_storage::Received;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::{AttemptContext, Outcome, PARALLEL_FILES};
+use super::{
+    AttemptContext, Outcome, PARALLEL_FILES,
+    clean_up::{AFTERWARDS, clean_up},
+    supervise::{TimeLimit, WaitsFor},
+};
 use crate::{
     failure::{erased, failed, put_failed},
     outputs::staged,
@@ -39,26 +41,21 @@ impl AttemptContext {
         request: &MediaRequest,
         sealed_by: u32,
         outputs: &[OutputFile],
-    ) -> Result<Outcome, MediaError> {
+    ) -> Result<Outcome, Outcome> {
         let output = request.output().and_then(Personal::as_ref);
         let put = output.filter(|output| output.is_put());
         let sealed = Sealed { release, by: sealed_by, overwrite: request.overwrite(), put };
-        let publishing = self.publish_all(&sealed, outputs);
-        if put.is_some() {
-            // Nothing is sent once the cancellation was requested.
-            if let Some(outcome) = self.ended(release).await {
-                return Ok(outcome);
-            }
-            // How long it takes is up to the client's host.
-            let limit = Duration::from_secs(self.limits(release).await.max_job_seconds);
-            tokio::select! {
-                published = publishing => published?,
-                outcome = self.cancelled(release) => return Ok(outcome),
-                () = tokio::time::sleep(limit) => return Err(host_too_slow(limit)),
-            }
-        } else {
-            publishing.await?;
+        let waits_for = if put.is_some() { WaitsFor::OutputHost } else { WaitsFor::Store };
+        let time = TimeLimit::start(&self.limits(release).await, waits_for);
+        // Nothing is sent once the cancellation was requested.
+        if put.is_some()
+            && let Some(outcome) = self.ended(release).await
+        {
+            return Ok(outcome);
         }
+        // Whatever was published until it ends: another attempt continues there.
+        let publishing = Box::pin(self.publish_all(&sealed, outputs));
+        self.supervise(release, &time, publishing).await??;
         failpoint::hit("worker.before_complete");
         let complete = JobCommand::Complete { attempt: release.attempt };
         let completed = retry_until_decided(&self.commands, &self.caller, release, complete).await;
@@ -69,7 +66,9 @@ impl AttemptContext {
         }
         if let Some(output) = output {
             // Also removes what earlier attempts that died left behind.
-            self.storage(release).clear_staging(release.job, release.attempt, output).await;
+            let storage = self.storage(release);
+            let clearing = storage.clear_staging(release.job, release.attempt, output);
+            clean_up(release, AFTERWARDS, clearing).await;
         }
         failpoint::hit("worker.after_complete");
         Ok(Outcome::Done)
@@ -113,18 +112,6 @@ impl AttemptContext {
         let to = Location::try_from(to.clone()).map_err(|_| erased("output"))?;
         let published = storage.publish(&staged, &to, &output.sha256, sealed.overwrite);
         published.await.map_err(failed)
-    }
-}
-
-/// The failure of a job whose outputs are not put in time.
-fn host_too_slow(limit: Duration) -> MediaError {
-    MediaError {
-        code: FailureCode::TimeLimitExceeded,
-        message: format!(
-            "the host of the output's URL did not take the outputs within {} s, which is what this account's jobs \
-             may take: a faster host helps",
-            limit.as_secs()
-        ),
     }
 }
 

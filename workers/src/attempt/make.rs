@@ -1,10 +1,11 @@
 //! From a released job to staged outputs: the child works and is ended; only then its files are
 //! checked and taken.
 
-use std::{collections::BTreeSet, pin::pin};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use ffapi_domain::{
     Personal,
+    account::Limits,
     dispatch::Release,
     job::{FailureCode, OutputFile, RetryHint},
     location::Location,
@@ -12,7 +13,7 @@ use ffapi_domain::{
 };
 use ffapi_media::{
     MediaError,
-    protocol::{PoolAssignment, Report, Task as MediaTask, VerifiedFile},
+    protocol::{PoolAssignment, Task as MediaTask, VerifiedFile},
 };
 use ffapi_nats::failpoint;
 use ffapi_storage::Staged;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AttemptContext, AttemptSpec, Outcome, PARALLEL_FILES,
     bounds::{Bounds, check_written},
+    supervise::{TimeLimit, WaitsFor},
     watch::{Watched, Watching},
 };
 use crate::{
@@ -33,51 +35,53 @@ use crate::{
     slot::{Slot, SlotFolder},
 };
 
-/// How an attempt's media work ended.
-pub(super) enum MediaOutcome {
-    /// The outputs are staged.
-    Outputs {
-        files: Vec<OutputFile>,
-        result: Option<serde_json::Value>,
-        spent: Option<Spent>,
-        /// The plan that was followed, as JSON that every reader accepts.
-        plan: Option<serde_json::Value>,
-    },
-    /// The work was stopped before its end.
-    Stopped(Outcome),
+/// What an attempt made: its outputs are staged.
+pub(super) struct Made {
+    pub(super) files: Vec<OutputFile>,
+    pub(super) result: Option<serde_json::Value>,
+    pub(super) spent: Spent,
+    /// The plan that was followed, as JSON that every reader accepts.
+    pub(super) plan: Option<serde_json::Value>,
 }
 
+/// How long the end of staging is waited for, once it is to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
 impl AttemptContext {
-    /// Runs the media child, then verifies and stages its outputs.
+    /// Runs the media child, then verifies and stages its outputs: all of that within the job's time.
     pub(super) async fn make_outputs(
         &self,
         release: &Release,
         spec: AttemptSpec<'_>,
         mut slot: Slot,
+        limits: &Limits,
         charged: &mut Charged,
-    ) -> Result<MediaOutcome, MediaError> {
-        let bounds = self.bounds(release, &slot).await;
-        let mut scratch = None;
-        let watched =
-            self.run_child(release, spec, &mut slot, &bounds, charged, &mut scratch).await;
+    ) -> Result<Made, Outcome> {
+        let time = TimeLimit::start(limits, WaitsFor::Store);
+        let bounds = Bounds::new(limits, slot.memory, self.max_output_bytes);
+        let scratch = self.scratch.for_job(release.job);
+        let child = Child { slot: &mut slot, bounds: &bounds, scratch: &scratch, time: &time };
+        let running = Box::pin(self.run_child(release, spec, child, charged));
+        let watched = self.supervise(release, &time, running).await;
         // Once the child is reaped nothing can change the files: what is hashed is what is served.
         let reaped = slot.reap().await;
-        let outcome = match watched {
-            Ok(Watched::Report { report, spent }) => {
-                self.stage(release, spec.request, *report, spent, &reaped.folder).await
+        let made = match watched {
+            Ok(Ok(watched)) => {
+                self.stage(release, spec.request, watched, &reaped.folder, &time).await
             }
-            Ok(Watched::Stopped(outcome)) => Ok(MediaOutcome::Stopped(outcome)),
-            Err(error) => Err(error),
+            Ok(Err(error)) => Err(Outcome::Fail(error)),
+            Err(outcome) => Err(outcome),
         };
-        let outcome = match outcome {
-            Err(error) => {
-                Err(self.unless_full(release, error, &reaped.folder, scratch.as_ref()).await)
+        let made = match made {
+            Err(Outcome::Fail(error)) => {
+                let error = self.unless_full(release, error, &reaped.folder, &scratch).await;
+                Err(Outcome::Fail(error))
             }
-            outcome => outcome,
+            made => made,
         };
         reaped.remove().await;
         drop(scratch);
-        outcome
+        made
     }
 
     /// The failure of an attempt; if it may succeed elsewhere and the disk is full, that of the disk: the
@@ -88,28 +92,27 @@ impl AttemptContext {
         release: &Release,
         error: MediaError,
         folder: &SlotFolder,
-        scratch: Option<&Reservation>,
+        scratch: &Reservation,
     ) -> MediaError {
         let is_known = error.code == FailureCode::ScratchFull;
         let may_succeed = error.code.retry_hint() == RetryHint::Retry;
         if is_known || !may_succeed || !self.scratch.is_full() {
             return error;
         }
-        let written = folder.disk_usage(None).await.map_or(0, |usage| usage.bytes);
-        self.scratch.learn(release.job, written);
+        scratch.record_made(folder.disk_usage(None).await.map_or(0, |usage| usage.bytes));
+        scratch.record_full();
         tracing::warn!(job = %release.job, "the scratch disk is full");
-        disk_was_full(written, scratch)
+        disk_was_full(scratch)
     }
 
-    /// Opens the inputs, sends the child its task, and watches it to its end.
+    /// Makes sure that the outputs can be published, opens the inputs, sends the child its task, and watches it
+    /// to its end.
     async fn run_child(
         &self,
         release: &Release,
         spec: AttemptSpec<'_>,
-        slot: &mut Slot,
-        bounds: &Bounds,
+        Child { slot, bounds, scratch, time }: Child<'_>,
         charged: &mut Charged,
-        scratch: &mut Option<Reservation>,
     ) -> Result<Watched, MediaError> {
         let request = spec.request;
         let output = match request.output() {
@@ -119,28 +122,24 @@ impl AttemptContext {
         if let Some(Location::Web(url)) = output {
             ffapi_storage::check_signature(url).map_err(put_failed)?;
         }
+        let storage = self.storage(release);
+        // Outputs that an earlier attempt published before the job failed would block this one's.
+        let withdrawn = outputs::withdraw_undelivered(&storage, release.job, spec.history).await;
+        withdrawn.map_err(failed)?;
         // The rest may still conflict when it is published.
         for location in request.certain_outputs() {
-            let storage = self.storage(release);
             storage.check_free(&location, request.overwrite()).await.map_err(failed)?;
         }
-        let mut inputs = TaskInputs::default();
+        let mut inputs = TaskInputs::on(scratch);
         for (number, (input, _)) in request.inputs().into_iter().enumerate() {
             let input = input.as_ref().ok_or_else(|| erased("input"))?;
+            let is_web = matches!(input, Location::Web(_));
+            time.wait_for(if is_web { WaitsFor::Media } else { WaitsFor::Store });
             let fetched = slot.folder.fetched(number);
-            let opening = self.input_fetcher.open(
-                &self.commands,
-                &release.tenant,
-                input,
-                &fetched,
-                &mut inputs,
-            );
-            tokio::select! {
-                opened = opening => opened?,
-                outcome = self.cancelled(release) => return Ok(Watched::Stopped(outcome)),
-                error = bounds.time_exceeded() => return Err(error),
-            }
+            let (commands, tenant) = (&self.commands, &release.tenant);
+            self.input_fetcher.open(commands, tenant, input, &fetched, &mut inputs).await?;
         }
+        time.wait_for(WaitsFor::Media);
         let extension = output.and_then(Location::extension).unwrap_or_default();
         let task = MediaTask::Run {
             request: Box::new(request.clone()),
@@ -163,10 +162,11 @@ impl AttemptContext {
         &self,
         release: &Release,
         request: &MediaRequest,
-        report: Report,
-        mut spent: Spent,
+        Watched { report, mut spent }: Watched,
         folder: &SlotFolder,
-    ) -> Result<MediaOutcome, MediaError> {
+        time: &TimeLimit,
+    ) -> Result<Made, Outcome> {
+        time.wait_for(WaitsFor::Store);
         failpoint::hit("worker.before_stage");
         let written = folder.disk_usage(None).await.map_err(|error| crashed(&error))?;
         check_written(&written, self.max_output_bytes)?;
@@ -179,18 +179,18 @@ impl AttemptContext {
         let staging: Vec<_> = staging.collect();
         let staging = stream::iter(staging).buffered(PARALLEL_FILES);
         let mut staging = pin!(staging.try_collect::<Vec<OutputFile>>());
-        let files = tokio::select! {
-            files = &mut staging => files?,
-            outcome = self.cancelled(release) => {
-                // Staging must have ended before the folder is dropped, or files would reappear.
+        let files = match self.supervise(release, time, staging.as_mut()).await {
+            Ok(files) => files?,
+            Err(outcome) => {
+                // On a disk, staging must have ended before the folder is dropped, or files would reappear.
                 stop.cancel();
-                let _ = staging.await;
-                return Ok(MediaOutcome::Stopped(outcome));
+                let _ = tokio::time::timeout(STOP_TIMEOUT, staging).await;
+                return Err(outcome);
             }
         };
         failpoint::hit("worker.after_stage");
         spent.bytes = files.iter().map(|file| file.size).sum();
-        Ok(MediaOutcome::Outputs { files, result: report.result, spent: Some(spent), plan })
+        Ok(Made { files, result: report.result, spent, plan })
     }
 
     async fn stage_file(
@@ -218,6 +218,14 @@ impl AttemptContext {
             streams: made.streams,
         })
     }
+}
+
+/// A child that is to work, and what bounds it.
+struct Child<'a> {
+    slot: &'a mut Slot,
+    bounds: &'a Bounds,
+    scratch: &'a Reservation,
+    time: &'a TimeLimit,
 }
 
 /// A file that a child made, and what it is to be.
@@ -264,9 +272,9 @@ fn unusable_file(error: &std::io::Error) -> MediaError {
     }
 }
 
-/// The failure of an attempt during which the disk got full, when it had written so many bytes.
-fn disk_was_full(written: u64, scratch: Option<&Reservation>) -> MediaError {
-    if scratch.map_or(written == 0, |scratch| scratch.covers(written)) {
+/// The failure of an attempt during which the disk got full.
+fn disk_was_full(scratch: &Reservation) -> MediaError {
+    if scratch.covers_written() {
         return MediaError {
             code: FailureCode::ScratchFull,
             message:
@@ -295,13 +303,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let disk = ScratchDisk::of(folder.path().to_owned(), 0, 1);
         let job = JobId::from_uuid(Uuid::from_u128(1));
-        let reserved = disk.reserve(job, 4096).unwrap().unwrap();
-        let code = |written, scratch| disk_was_full(written, scratch).code;
-        assert_eq!(code(4096, Some(&reserved)), FailureCode::ScratchFull);
-        assert_eq!(code(4097, Some(&reserved)), FailureCode::ResourceExhausted);
+        let scratch = disk.for_job(job);
+        let code = |fetched, made| {
+            scratch.record_fetched(fetched);
+            scratch.record_made(made);
+            disk_was_full(&scratch).code
+        };
         // A child that says that it needs nothing.
-        assert_eq!(code(0, None), FailureCode::ScratchFull);
-        assert_eq!(code(1, None), FailureCode::ResourceExhausted);
+        assert_eq!(code(0, 0), FailureCode::ScratchFull);
+        assert_eq!(code(0, 1), FailureCode::ResourceExhausted);
+        scratch.reserve_outputs(4096).unwrap().unwrap();
+        assert_eq!(code(0, 4096), FailureCode::ScratchFull);
+        assert_eq!(code(0, 4097), FailureCode::ResourceExhausted);
+        // Inputs from the web count like outputs.
+        assert_eq!(code(4096, 1), FailureCode::ResourceExhausted);
         for full in [FailureCode::ScratchFull, FailureCode::ResourceExhausted] {
             assert_eq!(full.retry_hint(), RetryHint::Retry);
         }

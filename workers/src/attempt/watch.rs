@@ -1,11 +1,6 @@
 use std::time::{Duration, Instant};
 
-use ffapi_domain::{
-    account::{Account, Limits},
-    dispatch::Release,
-    job::{FailureCode, Job, JobState},
-    media::Spent,
-};
+use ffapi_domain::{dispatch::Release, job::FailureCode, media::Spent};
 use ffapi_media::{
     MediaError,
     protocol::{ChildMessage, Needs, Permit, Progress, ProtocolViolation, Report},
@@ -14,7 +9,7 @@ use ffapi_nats::{Subscription, failpoint, subject};
 use serde_json::json;
 
 use super::{
-    AttemptContext, AttemptSpec, Outcome,
+    AttemptContext, AttemptSpec,
     bounds::{Bounds, MessageBudget},
 };
 use crate::{
@@ -29,9 +24,8 @@ use crate::{
     stall_detector::StallDetector,
 };
 
-/// How often a running attempt checks in the log whether it is still current, in case a
-/// notification was lost.
-const STATE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// How often it is checked whether a child makes progress.
+const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a child's time and memory are checked.
 const USAGE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// How often a child's disk usage is checked.
@@ -42,16 +36,14 @@ pub(super) struct Watching<'a> {
     pub(super) slot: &'a mut Slot,
     pub(super) bounds: &'a Bounds,
     pub(super) inputs: &'a RangedInputs,
-    /// What is reserved of the scratch disk, once the child has said what it needs.
-    pub(super) scratch: &'a mut Option<Reservation>,
+    /// What is reserved of the scratch disk.
+    pub(super) scratch: &'a Reservation,
 }
 
-/// How a child's work ended.
-pub(super) enum Watched {
-    /// The child reported its outputs; `spent` is what was measured meanwhile.
-    Report { report: Box<Report>, spent: Spent },
-    /// The child was stopped.
-    Stopped(Outcome),
+/// What a child reported, and what was measured meanwhile.
+pub(super) struct Watched {
+    pub(super) report: Box<Report>,
+    pub(super) spent: Spent,
 }
 
 /// A timer whose first tick is immediate and that does not catch up on missed ticks.
@@ -62,7 +54,7 @@ fn every(period: Duration) -> tokio::time::Interval {
 }
 
 impl AttemptContext {
-    /// Watches the child until it is done, stalled, cancelled or superseded, or exceeds a limit.
+    /// Watches the child until it is done or stalled, or exceeds a limit.
     pub(super) async fn watch(
         &self,
         release: &Release,
@@ -71,11 +63,10 @@ impl AttemptContext {
         charged: &mut Charged,
     ) -> Result<Watched, MediaError> {
         let job = release.job;
-        let mut cancels = self.pubsub.subscribe(subject::cancel_job(job)).await.ok();
         let started = Instant::now();
         let mut stall_detector = StallDetector::new(self.stall_timeout);
         let mut budget = MessageBudget::default();
-        let mut state_check = every(STATE_CHECK_INTERVAL);
+        let mut stall_check = every(STALL_CHECK_INTERVAL);
         let mut usage_check = every(USAGE_CHECK_INTERVAL);
         let mut disk_check = every(DISK_CHECK_INTERVAL);
         // The current stage, as the child reports it.
@@ -104,11 +95,8 @@ impl AttemptContext {
                         }
                     }
                     Ok(Some(ChildMessage::Needs(needs))) => {
-                        self.reserve_scratch(release, needs.bytes, &mut has_begun, scratch)?;
-                        let granted = self.grant(release, spec, slot, needs, charged).await?;
-                        if let Some(outcome) = granted {
-                            return Ok(Watched::Stopped(outcome));
-                        }
+                        self.reserve_outputs(release, scratch, needs.bytes, &mut has_begun)?;
+                        self.grant(release, spec, slot, needs, charged).await?;
                         stall_detector.beat();
                     }
                     Ok(Some(ChildMessage::Done(report))) => {
@@ -126,7 +114,7 @@ impl AttemptContext {
                         child.done(seconds);
                         let cpu_seconds = Some(usage.cpu.as_secs_f64());
                         let spent = Spent { effort, seconds, bytes: 0, cpu_seconds };
-                        return Ok(Watched::Report { report: Box::new(report), spent });
+                        return Ok(Watched { report: Box::new(report), spent });
                     }
                     Ok(Some(ChildMessage::Failed { code, message })) => {
                         return Err(MediaError { code, message });
@@ -135,11 +123,6 @@ impl AttemptContext {
                     Ok(None) => return Err(slot.post_mortem().await),
                     Err(error) => return Err(crashed(&error)),
                 },
-                _ = next(&mut cancels) => {
-                    if let Some(outcome) = self.ended(release).await {
-                        return Ok(Watched::Stopped(outcome));
-                    }
-                }
                 _ = usage_check.tick() => {
                     charged.record_runtime(started.elapsed());
                     let usage = slot.usage();
@@ -148,12 +131,10 @@ impl AttemptContext {
                 }
                 _ = disk_check.tick() => {
                     let usage = slot.disk_usage().await.map_err(|error| crashed(&error))?;
-                    if let Some(scratch) = &*scratch {
-                        scratch.record_written(usage.bytes);
-                    }
+                    scratch.record_made(usage.bytes);
                     bounds.check_written(&usage)?;
                 }
-                _ = state_check.tick() => {
+                _ = stall_check.tick() => {
                     stall_detector.advance(slot.usage().io_bytes);
                     // It is the store that makes no progress; its requests have a limit of their own.
                     if inputs.are_waiting() {
@@ -162,24 +143,18 @@ impl AttemptContext {
                     if stall_detector.stalled() {
                         return Err(stalled(self.stall_timeout));
                     }
-                    if let Some(outcome) = self.ended(release).await {
-                        return Ok(Watched::Stopped(outcome));
-                    }
-                }
-                () = self.abandon.cancelled() => {
-                    return Ok(Watched::Stopped(Outcome::Abandoned));
                 }
             }
         }
     }
 
     /// Reserves what the outputs will take of the scratch disk, before the work begins.
-    fn reserve_scratch(
+    fn reserve_outputs(
         &self,
         release: &Release,
+        scratch: &Reservation,
         bytes: u64,
         has_begun: &mut bool,
-        scratch: &mut Option<Reservation>,
     ) -> Result<(), MediaError> {
         let is_late = std::mem::replace(has_begun, true);
         match bytes {
@@ -188,13 +163,9 @@ impl AttemptContext {
             _ => {}
         }
         // No job may write more; and the estimate is the child's.
-        let bytes = bytes.min(self.max_output_bytes);
-        let reserved = self.scratch.reserve(release.job, bytes);
+        let reserved = scratch.reserve_outputs(bytes.min(self.max_output_bytes));
         let NotEnoughSpace { needed, free } = match reserved.map_err(|error| crashed(&error))? {
-            Ok(reservation) => {
-                *scratch = Some(reservation);
-                return Ok(());
-            }
+            Ok(()) => return Ok(()),
             Err(refused) => refused,
         };
         tracing::warn!(job = %release.job, needed, free, "the scratch disk has not enough space for a job");
@@ -207,8 +178,7 @@ impl AttemptContext {
         Err(MediaError { code: FailureCode::ScratchFull, message })
     }
 
-    /// Reserves media minutes, makes folders and sends the permit that a child needs to continue;
-    /// returns how the attempt ends if it is stopped meanwhile.
+    /// Reserves media minutes, makes folders and sends the permit that a child needs to continue.
     async fn grant(
         &self,
         release: &Release,
@@ -216,35 +186,17 @@ impl AttemptContext {
         slot: &mut Slot,
         needs: Needs,
         charged: &mut Charged,
-    ) -> Result<Option<Outcome>, MediaError> {
+    ) -> Result<(), MediaError> {
         if let Some(micros) = charged.to_reserve(needs.charged) {
-            tokio::select! {
-                month = Box::pin(media_minutes::reserve(self, release, spec.key, micros)) => {
-                    charged.record_reservation(month?, micros);
-                }
-                outcome = self.cancelled(release) => return Ok(Some(outcome)),
-            }
+            let month = Box::pin(media_minutes::reserve(self, release, spec.key, micros)).await?;
+            charged.record_reservation(month, micros);
         }
         for folder in &needs.folders {
             slot.folder.add(folder).map_err(|error| crashed(&error))?;
         }
         // As late as possible, so that it reflects the other running attempts.
         let permit = Permit { threads: self.active_attempts.threads() };
-        slot.send_permit(permit).await.map_err(|error| crashed(&error))?;
-        Ok(None)
-    }
-
-    /// The attempt's resource limits; its clock starts now.
-    pub(super) async fn bounds(&self, release: &Release, slot: &Slot) -> Bounds {
-        Bounds::new(&self.limits(release).await, slot.memory, self.max_output_bytes)
-    }
-
-    /// The account's limits; those of the default tier if the log does not answer in time.
-    pub(super) async fn limits(&self, release: &Release) -> Limits {
-        let (tenant, tiers) = (release.tenant.as_str(), &self.input_fetcher.tiers);
-        let reading = self.commands.state::<Account>(tenant, tenant);
-        let account = tokio::time::timeout(STATE_CHECK_INTERVAL, reading).await;
-        account.ok().and_then(Result::ok).unwrap_or_default().limits(tiers)
+        slot.send_permit(permit).await.map_err(|error| crashed(&error))
     }
 
     pub(super) async fn log_line(&self, release: &Release, stage: &str, level: &str, line: &str) {
@@ -254,41 +206,6 @@ impl AttemptContext {
         });
         let id = release.job.to_string();
         self.job_logs.publish(release.tenant.as_str(), &id, line.to_string()).await;
-    }
-
-    /// Completes when this attempt should stop; used while no child is watched.
-    pub(super) async fn cancelled(&self, release: &Release) -> Outcome {
-        let mut cancels = self.pubsub.subscribe(subject::cancel_job(release.job)).await.ok();
-        loop {
-            tokio::select! {
-                _ = next(&mut cancels) => {}
-                () = tokio::time::sleep(STATE_CHECK_INTERVAL) => {}
-                () = self.abandon.cancelled() => return Outcome::Abandoned,
-            }
-            if let Some(outcome) = self.ended(release).await {
-                return outcome;
-            }
-        }
-    }
-
-    /// How this attempt should end, according to the log; none if it should continue, or if the log
-    /// does not answer.
-    pub(super) async fn ended(&self, release: &Release) -> Option<Outcome> {
-        self.commands.log().nats().connected_for()?;
-        let (tenant, id) = (release.tenant.as_str(), release.job.to_string());
-        let reading = self.commands.state::<Job>(tenant, &id);
-        let state = tokio::time::timeout(Duration::from_secs(1), reading).await.ok()?.ok()?;
-        match state {
-            JobState::Processing { attempt, cancelling, .. } if attempt == release.attempt => {
-                cancelling.then_some(Outcome::Cancelled)
-            }
-            JobState::Processing { .. }
-            | JobState::Queued { .. }
-            | JobState::Unknown
-            | JobState::Completed
-            | JobState::Failed { .. }
-            | JobState::Cancelled { .. } => Some(Outcome::Superseded),
-        }
     }
 
     async fn publish_progress(&self, release: &Release, progress: &Progress) {

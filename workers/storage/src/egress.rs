@@ -3,6 +3,7 @@
 
 mod post;
 mod put;
+mod space;
 
 use std::{
     error::Error,
@@ -30,6 +31,7 @@ use tokio::{io::AsyncWriteExt, sync::Semaphore};
 
 pub use self::post::{Answer, Message};
 pub(crate) use self::put::{PutAnswer, PutFile};
+pub use self::space::{NoSpace, Space};
 use crate::{comma_separated, duration_setting, metrics};
 
 /// Limits of outgoing requests.
@@ -96,6 +98,9 @@ pub enum EgressError {
         /// The cause, without the URL, which may contain a signature.
         why: String,
     },
+    /// The downloaded file does not fit.
+    #[error(transparent)]
+    NoSpace(#[from] NoSpace),
     /// The downloaded file cannot be written to the local disk.
     #[error("the download cannot be written to disk")]
     Disk(#[from] io::Error),
@@ -147,23 +152,39 @@ impl Egress {
         Ok(Self { client, sender, allow, timeout: config.timeout })
     }
 
-    /// Downloads a URL into a file, following redirects; returns the number of bytes.
+    /// Downloads a URL of up to `max` bytes into a file, following redirects; returns the number of bytes.
+    /// None is written that `space` was not asked for.
     ///
     /// # Errors
     /// See [`EgressError`].
-    pub async fn fetch(&self, url: &Url, to: &Path, max: u64) -> Result<u64, EgressError> {
-        let fetching = self.fetch_in_time(url, to, max);
+    pub async fn fetch(
+        &self,
+        url: &Url,
+        to: &Path,
+        max: u64,
+        space: &impl Space,
+    ) -> Result<u64, EgressError> {
+        let fetching = self.fetch_in_time(url, to, max, space);
         tokio::time::timeout(self.timeout, fetching).await.unwrap_or_else(|_| {
             let why = format!("it took over {} s", self.timeout.as_secs());
             Err(EgressError::Unreachable { host: host(url), why })
         })
     }
 
-    async fn fetch_in_time(&self, url: &Url, to: &Path, max: u64) -> Result<u64, EgressError> {
+    async fn fetch_in_time(
+        &self,
+        url: &Url,
+        to: &Path,
+        max: u64,
+        space: &impl Space,
+    ) -> Result<u64, EgressError> {
         let (response, url) = self.get_following_redirects(url.clone()).await?;
         let too_large = || EgressError::TooLarge { host: host(&url), max };
         if response.content_length().is_some_and(|length| length > max) {
             return Err(too_large());
+        }
+        if let Some(length) = response.content_length() {
+            space.reserve(length)?;
         }
         let mut file = tokio::fs::File::create(to).await?;
         let (mut bytes, mut written) = (response.bytes_stream(), 0_u64);
@@ -173,6 +194,7 @@ impl Egress {
             if written > max {
                 return Err(too_large());
             }
+            space.take(written)?;
             file.write_all(&chunk).await?;
         }
         file.flush().await?;

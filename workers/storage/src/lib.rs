@@ -30,7 +30,7 @@ mod usage;
 pub use bucket::RetryPolicy;
 pub use comma_separated::comma_separated;
 pub use config::{Downloads, StorageConfig, StoreConfig, StoresConfig};
-pub use egress::{Answer, Egress, EgressConfig, EgressError, Message};
+pub use egress::{Answer, Egress, EgressConfig, EgressError, Message, NoSpace, Space};
 pub use error::StorageError;
 pub use object::{Download, Reading, Received, Stat};
 pub use opened::{Opened, RemoteObject};

@@ -111,7 +111,7 @@ const fn error_type(error: &EgressError) -> &'static str {
         EgressError::Refused { .. } => "refused",
         EgressError::TooLarge { .. } => "too_large",
         EgressError::Unreachable { .. } => "unreachable",
-        EgressError::Disk(_) => "disk",
+        EgressError::NoSpace(_) | EgressError::Disk(_) => "disk",
     }
 }
 

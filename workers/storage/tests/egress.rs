@@ -7,12 +7,12 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use ffapi_storage::{Egress, EgressConfig, EgressError};
+use ffapi_storage::{Egress, EgressConfig, EgressError, NoSpace, Space};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UdpSocket},
@@ -130,10 +130,31 @@ fn egress(allow: &[&str], dns: Option<SocketAddr>) -> Egress {
     Egress::new(&EgressConfig { allow, dns, timeout: Duration::from_secs(2) }).unwrap()
 }
 
+/// A disk of so many bytes, and the most that was asked for.
+struct Disk(u64, AtomicU64);
+
+impl Disk {
+    const fn of(bytes: u64) -> Self {
+        Self(bytes, AtomicU64::new(0))
+    }
+}
+
+impl Space for Disk {
+    fn reserve(&self, bytes: u64) -> Result<(), NoSpace> {
+        self.1.fetch_max(bytes, Ordering::SeqCst);
+        if bytes <= self.0 { Ok(()) } else { Err(NoSpace::Now { needed: bytes }) }
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), NoSpace> {
+        self.reserve(bytes)
+    }
+}
+
 async fn fetch(egress: &Egress, url: &str, max: u64) -> Result<String, EgressError> {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("in");
-    let written = egress.fetch(&url.parse().unwrap(), &to, max).await?;
+    let disk = Disk::of(u64::MAX);
+    let written = egress.fetch(&url.parse().unwrap(), &to, max, &disk).await?;
     let text = std::fs::read_to_string(to).unwrap();
     assert_eq!(text.len() as u64, written);
     Ok(text)
@@ -274,4 +295,32 @@ async fn errors_do_not_reveal_the_signature_in_the_url() {
     assert!(matches!(ask("/gone", 99).await, EgressError::Refused { .. }));
     assert!(matches!(ask("/broken", 99).await, EgressError::Unreachable { .. }));
     assert!(matches!(ask("/slow", 99).await, EgressError::Unreachable { .. }));
+}
+
+#[tokio::test]
+async fn no_byte_is_written_that_there_is_no_space_for() {
+    let chunked = |body: &str| {
+        let part = format!("{:x}\r\n{body}\r\n", body.len());
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", part.repeat(3))
+    };
+    let web = Web::new(move |path| match path {
+        "/stated" => ok("video"),
+        // It does not end.
+        _ => chunked("video"),
+    })
+    .await;
+    let egress = egress(&["127.0.0.1/32"], None);
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("in");
+    let fetch = async |path: &str, disk: &Disk| {
+        let url = format!("http://{}{path}", web.address).parse().unwrap();
+        let fetched = egress.fetch(&url, &to, u64::MAX, disk).await;
+        assert!(matches!(fetched, Err(EgressError::NoSpace(NoSpace::Now { .. }))), "{fetched:?}");
+    };
+    fetch("/stated", &Disk::of(4)).await;
+    assert!(!to.exists(), "a stated length is refused at once");
+    let disk = Disk::of(12);
+    fetch("/slow", &disk).await;
+    assert!(disk.1.load(Ordering::SeqCst) > 12);
+    assert!(to.metadata().unwrap().len() <= 12);
 }

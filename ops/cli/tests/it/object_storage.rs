@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     fleet::Fleet,
     keys,
-    stack::{Answer, Stack, bunny, http, quick, steady},
+    stack::{Answer, Stack, bunny, http, quick, slow, steady},
 };
 
 /// A server with the media of this test.
@@ -265,4 +265,86 @@ async fn a_download_can_be_redirected_to_a_signed_url_of_the_store() {
     let tag = head.headers()["etag"].clone();
     let same = client.get(&url).header("if-none-match", tag).send().await.unwrap();
     assert_eq!(same.status(), StatusCode::NOT_MODIFIED, "{same:?}");
+}
+
+/// A worker with one slot, and an account's bucket that can be made silent.
+struct Archive {
+    proxy: FaultProxy,
+    stack: Stack,
+    _server: S3,
+}
+
+impl Archive {
+    fn settings(proxy: &FaultProxy) -> Vec<(&'static str, String)> {
+        vec![
+            ("FFAPI_WORKER__SLOTS", "1".to_owned()),
+            ("FFAPI_STORES__ARCHIVE__URL", format!("s3://{}", S3::BUCKET)),
+            ("FFAPI_STORES__ARCHIVE__ENDPOINT", proxy.url()),
+            ("FFAPI_STORES__ARCHIVE__TENANTS", "default".to_owned()),
+            ("FFAPI_STORES__ARCHIVE__ACCESS_KEY_ID", S3::ACCESS_KEY.to_owned()),
+            ("FFAPI_STORES__ARCHIVE__SECRET_ACCESS_KEY", S3::SECRET_KEY.to_owned()),
+        ]
+    }
+
+    async fn new() -> Self {
+        let server = s3().await;
+        let proxy = FaultProxy::before(&server.endpoint()).await.unwrap();
+        let stack = Stack::with(&borrowed(&Self::settings(&proxy))).await;
+        Self { proxy, stack, _server: server }
+    }
+
+    /// Submits a job while the store answers, whose attempt starts once it does not.
+    async fn job_before_silence(&self, max_job_seconds: u64) -> String {
+        let upload = self.stack.upload_bunny().await;
+        let blocker = self.stack.convert(&upload, "blocker.mp4", slow()).await;
+        self.stack.until(&blocker, |job| job.text("/status") == "processing").await;
+        let job = self.stack.convert(&upload, "archive://a.mp4", quick()).await;
+        self.proxy.set(Fault::Silent);
+        self.limit_jobs_to(max_job_seconds).await;
+        self.stack.post(&format!("/jobs/{blocker}/cancel"), &json!({})).await;
+        self.stack.until(&job, |job| job.text("/status") == "processing").await;
+        job
+    }
+
+    async fn limit_jobs_to(&self, seconds: u64) {
+        let limit = json!({ "limits": { "max_job_seconds": seconds } });
+        let request = self.stack.request(reqwest::Method::PATCH, "/accounts/default");
+        let answer = self.stack.send(request.json(&limit)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:#?}");
+    }
+
+    /// The failure of a job's first attempt, which the time limit ended.
+    async fn failed_in_time(&self, job: &str) -> Answer {
+        let begin = Instant::now();
+        let code = |job: &Answer| job.text("/attempts/0/error/code").to_owned();
+        let job = self.stack.until(job, |job| !code(job).is_empty()).await;
+        assert_eq!(code(&job), "storage_unavailable", "{job:#?}");
+        assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+        job
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_store_does_not_answer_is_cancelled_in_seconds() {
+    let archive = Archive::new().await;
+    let job = archive.job_before_silence(3_600).await;
+    let asked = Instant::now();
+    let answer = archive.stack.post(&format!("/jobs/{job}/cancel"), &json!({})).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:#?}");
+    let ended = archive.stack.finished(&job).await;
+    assert_eq!(ended.text("/status"), "cancelled", "{ended:#?}");
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn an_attempt_whose_store_does_not_answer_ends_at_the_jobs_time_limit() {
+    let archive = Archive::new().await;
+    let job = archive.job_before_silence(3).await;
+    let failed = archive.failed_in_time(&job).await;
+    let message = failed.text("/attempts/0/error/message");
+    assert!(message.contains("store") && message.contains("3 s"), "{message}");
+    // It is the store's failure, and another attempt completes the job.
+    archive.proxy.set(Fault::None);
+    let ended = archive.stack.finished(&job).await;
+    assert_eq!(ended.text("/status"), "completed", "{ended:#?}");
 }

@@ -1,5 +1,5 @@
 //! The scratch disk of a worker: a job for which it has not enough space waits, and a disk that is full delays jobs
-//! and fails none. The disk is a small file system that the test mounts, which only root can.
+//! and fails none but those that filled it. The disk is a small file system that the test mounts, which only root can.
 
 use std::{
     fs,
@@ -8,7 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::stack::{Answer, Stack, steady};
 
@@ -29,14 +33,16 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    async fn new() -> Self {
+    /// A disk for so many jobs at once.
+    async fn for_slots(slots: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("ffapi");
         fs::write(&program, SCRIPT.replace("PROGRAM", env!("CARGO_BIN_EXE_ffapi"))).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let settings = [
             ("FFAPI_WORKER__MIN_FREE_BYTES", MIN_FREE.to_string()),
-            ("FFAPI_WORKER__SLOTS", "1".to_owned()),
+            ("FFAPI_WORKER__SLOTS", slots.to_string()),
+            ("FFAPI_EGRESS__ALLOW", "127.0.0.1/32".to_owned()),
         ];
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, &**value)).collect();
         let stack = Stack::with_program(&program, &settings).await;
@@ -94,7 +100,7 @@ async fn a_job_waits_until_a_worker_has_space_for_what_it_is_going_to_write() {
     if !ffapi_embedded::is_root_or_skipped("can mount a small disk") {
         return;
     }
-    let disk = SmallDisk::new().await;
+    let disk = SmallDisk::for_slots(1).await;
     let upload = disk.stack.upload_bunny().await;
     // With less than what stays free, the worker takes no tasks.
     disk.fill();
@@ -121,7 +127,7 @@ async fn a_disk_that_is_full_during_a_job_delays_it() {
     if !ffapi_embedded::is_root_or_skipped("can mount a small disk") {
         return;
     }
-    let disk = SmallDisk::new().await;
+    let disk = SmallDisk::for_slots(1).await;
     let upload = disk.stack.upload_bunny().await;
     let job = disk.submit(&upload).await;
     disk.stack.until(&job, |job| job.json["progress"].as_f64().unwrap_or(0.0) > 0.0).await;
@@ -133,4 +139,45 @@ async fn a_disk_that_is_full_during_a_job_delays_it() {
     );
     fs::remove_file(disk.filler()).unwrap();
     disk.completes(&job).await;
+}
+
+/// A host whose answers have no stated length and do not end.
+async fn endless() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = connection.read(&mut [0; 4_096]).await;
+                let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                let mut part = head.as_bytes().to_vec();
+                let chunk = [format!("{:x}\r\n", 1 << 16).into_bytes(), vec![1; 1 << 16]].concat();
+                while connection.write_all(&part).await.is_ok() {
+                    part = [&chunk[..], b"\r\n"].concat();
+                }
+            });
+        }
+    });
+    format!("http://{address}/video.mp4")
+}
+
+#[tokio::test]
+async fn an_endless_input_takes_no_more_than_its_share_and_its_attempts_count() {
+    if !ffapi_embedded::is_root_or_skipped("can mount a small disk") {
+        return;
+    }
+    let disk = SmallDisk::for_slots(2).await;
+    let upload = disk.stack.upload_bunny().await;
+    let body = json!({ "input": endless().await, "output": "endless.mp4" });
+    let endless = disk.stack.post("/convert", &body).await.text("/job/id").to_owned();
+    let other = disk.submit(&upload).await;
+    let failed = disk.stack.finished(&endless).await;
+    let attempts = failed.json["attempts"].as_array().unwrap();
+    let counts = |attempt: &Value| attempt["error"]["code"] == "resource_exhausted";
+    assert!(attempts.len() == 3 && attempts.iter().all(counts), "{failed:#?}");
+    let completed = disk.stack.finished(&other).await;
+    assert_eq!(completed.text("/status"), "completed", "{completed:#?}");
+    assert_eq!(completed.json["attempt"], 1, "it always had its own share: {completed:#?}");
+    let printed = fs::read_to_string(disk.stack.data.path().join("up.log")).unwrap();
+    assert!(!printed.contains("a worker without space takes no tasks"), "{printed}");
 }
