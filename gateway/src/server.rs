@@ -198,6 +198,12 @@ async fn start_page<E: Endpoint>(inner: Arc<E>, request: Request) -> poem::Resul
     Ok(inner.call(request).await?.into_response())
 }
 
+/// The page of the API reference, with the served document instead of the one that the framework generates.
+fn reference_page(page: &str, generated: &str, served: &str) -> String {
+    // It is within a script, which a closing tag would end.
+    page.replacen(generated, &served.replace("</", "<\\/"), 1)
+}
+
 /// What the `type` of a problem leads to: its section of docs/errors.md.
 fn error_pages() -> Vec<(&'static str, Document)> {
     let sections = include_str!("../../docs/errors.md").split("\n## ").skip(1);
@@ -213,10 +219,11 @@ fn error_pages() -> Vec<(&'static str, Document)> {
 fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
     let service = service();
     let limiter = DocumentLimiter::new();
-    let page = Document::new("text/html; charset=utf-8", service.swagger_ui_html());
     let generated = service.spec();
     let paths = ApiPaths::of(&crate::openapi::routed(&generated));
     let spec = crate::openapi::document(&generated).to_string();
+    let page = reference_page(&service.swagger_ui_html(), &generated, &spec);
+    let page = Document::new("text/html; charset=utf-8", page);
     let spec = Document::new("application/json", spec);
     let events = Document::new("application/json", asyncapi::document().to_string());
     let open = |ready: bool| {
@@ -257,4 +264,18 @@ fn app(gateway: Arc<Gateway>) -> impl Endpoint<Output = Response> {
         .data(Arc::new(paths))
         .data(gateway)
         .map_to_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_page_shows_the_served_document() {
+        let service = service();
+        let generated = service.spec();
+        let served = crate::openapi::document(&generated).to_string();
+        let page = reference_page(&service.swagger_ui_html(), &generated, &served);
+        assert!(page.contains(r#""openapi":"3.1"#) && !page.contains(&generated));
+    }
 }

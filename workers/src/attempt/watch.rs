@@ -187,7 +187,10 @@ impl AttemptContext {
         needs: Needs,
         charged: &mut Charged,
     ) -> Result<(), MediaError> {
-        if let Some(micros) = charged.to_reserve(needs.charged) {
+        // A preview is a conversion to the child, and free as all thumbnails.
+        if spec.request.is_charged()
+            && let Some(micros) = charged.to_reserve(needs.charged)
+        {
             let month = Box::pin(media_minutes::reserve(self, release, spec.key, micros)).await?;
             charged.record_reservation(month, micros);
         }

@@ -112,6 +112,7 @@ async fn every_mode_of_thumbnails_completes_and_shows_its_plan() {
         let found = done(&stack, "/thumbnails", body).await;
         assert!(!found.json["outputs"].as_array().unwrap().is_empty(), "{mode}: {found:#?}");
         assert!(found.json["plan"]["times"].is_array(), "{mode}: {found:#?}");
+        assert_eq!(found.json["usage"]["media_minutes"], 0.0, "{mode}: {found:#?}");
     }
 }
 
