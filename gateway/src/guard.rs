@@ -19,7 +19,7 @@ use crate::{
     audit_notes::AuditRecord,
     auth::{AuthError, Issuer, Principal, Token, TokenScope, presented_secret},
     clock,
-    hourly_limit::HourlyLimit,
+    hourly_limit::{HourlyLimit, Presented},
     metrics::{self, Limit},
     playback::{self, PathToken},
     problem::{Kind, Problem},
@@ -60,7 +60,7 @@ pub(crate) async fn guard<E: Endpoint>(inner: Arc<E>, mut request: Request) -> R
     };
     gateway.must_be_open(&principal.tenant)?;
     let requests = gateway.credentials.limits(&principal.tenant).requests_per_hour;
-    let HourlyLimit { name, factor, metric } = HourlyLimit::of(&request);
+    let HourlyLimit { name, factor, metric } = HourlyLimit::of(&request, presented(&request));
     let limit = requests.saturating_mul(factor);
     let status = gateway.rate_limiter.spend(&principal.tenant, name, limit, clock::now()).await;
     let status = status.map_err(Problem::from)?;
@@ -162,6 +162,10 @@ fn token_in(request: &Request) -> Option<&str> {
 /// True for a request whose only credentials are a token in its URL.
 pub(crate) fn is_by_token_alone(request: &Request) -> bool {
     presented_secret(request).is_none() && has_token(request)
+}
+
+fn presented(request: &Request) -> Presented {
+    if is_by_token_alone(request) { Presented::UrlToken } else { Presented::Key }
 }
 
 fn has_token(request: &Request) -> bool {

@@ -2,7 +2,7 @@
 
 use poem::{Request, http::Method};
 
-use crate::{guard::is_by_token_alone, metrics::Limit, playback};
+use crate::{metrics::Limit, playback};
 
 /// An hourly limit of an account, as a multiple of the requests per hour of its tier.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,14 +21,26 @@ const POLLS: HourlyLimit = HourlyLimit { name: "polls", factor: 50, metric: Limi
 const DOWNLOADS: HourlyLimit =
     HourlyLimit { name: "downloads", factor: 100, metric: Limit::Downloads };
 
+/// The credentials of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presented {
+    /// A key, or a token of the issuer, in a header.
+    Key,
+    /// A token in the URL, and nothing else.
+    UrlToken,
+}
+
 /// What a page does with URLs that need no key: uploads, lists of outputs, streams of events.
 const BY_URL: HourlyLimit = HourlyLimit { name: "by-url", factor: 10, metric: Limit::ByUrl };
 
 impl HourlyLimit {
-    pub(crate) fn of(request: &Request) -> Self {
+    pub(crate) fn of(request: &Request, presented: Presented) -> Self {
         let limit = Self::of_operation(request.method(), playback::path(request));
         // A URL with a token may be public: its holders leave the account's requests to its keys.
-        if is_by_token_alone(request) && limit == REQUESTS { BY_URL } else { limit }
+        match presented {
+            Presented::UrlToken if limit == REQUESTS => BY_URL,
+            Presented::UrlToken | Presented::Key => limit,
+        }
     }
 
     fn of_operation(method: &Method, path: &str) -> Self {
@@ -46,6 +58,13 @@ impl HourlyLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holders_of_a_url_with_a_token_leave_the_requests_to_keys() {
+        let request = Request::builder().uri_str("/api/v1/jobs/job_1/outputs").finish();
+        assert_eq!(HourlyLimit::of(&request, Presented::UrlToken), BY_URL);
+        assert_eq!(HourlyLimit::of(&request, Presented::Key), REQUESTS);
+    }
 
     #[test]
     fn following_a_job_and_playing_its_outputs_leave_the_requests_to_other_work() {
