@@ -2,10 +2,10 @@
 //! gateway died, continues where it was, at any gateway. Its bytes are kept in parts in the
 //! deployment's own store until the file is complete; then it becomes an upload as any other.
 
-mod alone;
 mod append;
 mod checksum;
 mod client;
+mod completion_lock;
 mod continued;
 mod create;
 mod description;

@@ -174,20 +174,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_never_ends_is_dropped_at_the_time_limit_in_words_about_what_it_waited_for() {
-        let words = [
+    async fn work_that_never_ends_is_dropped_at_the_time_limit_and_the_error_names_what_it_waited_for()
+     {
+        let expected = [
             (WaitsFor::Store, FailureCode::StorageUnavailable, "the store"),
             (WaitsFor::Media, FailureCode::TimeLimitExceeded, "the job takes more"),
             (WaitsFor::OutputHost, FailureCode::TimeLimitExceeded, "host of the output's URL"),
         ];
-        for (waits_for, code, words) in words {
+        for (waits_for, code, message) in expected {
             let time = minute(WaitsFor::Media);
             time.wait_for(waits_for);
             let begin = Instant::now();
             let done = until_ended(pending::<()>(), pending(), &time).await;
             assert_eq!(begin.elapsed().as_secs(), 60);
             let Err(Outcome::Fail(error)) = done else { panic!("{done:?}") };
-            assert!(error.code == code && error.message.contains(words), "{error:?}");
+            assert!(error.code == code && error.message.contains(message), "{error:?}");
         }
     }
 

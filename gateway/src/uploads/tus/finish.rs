@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ffapi_domain::upload::UploadState;
 
-use super::{alone, description::Description, metadata, remove::remove, turn::Turn};
+use super::{completion_lock, description::Description, metadata, remove::remove, turn::Turn};
 use crate::{
     content_sniffing,
     problem::{Kind, Problem},
@@ -23,7 +23,7 @@ use crate::{
 /// of an upload at a time.
 pub(super) async fn finish(turn: &Turn, uploader: Uploader) -> Result<(), Problem> {
     let upload = turn.of();
-    let _alone = alone::of(upload.id).await;
+    let _completing = completion_lock::acquire(upload.id).await;
     let storage = upload.gateway.storage.of(&upload.tenant);
     let received = match storage.partial(upload.id).await? {
         Some(partial) => {
